@@ -1,0 +1,484 @@
+//! The buffer of one active user: how full it is, when it is flushed, and who waits for that.
+//!
+//! A pure state machine. It holds no blobs: those are in the journal, whose replies decide. What should happen comes
+//! back as [`Effect`]s. One flush at a time is under way, over all blob types.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::blob::BlobType;
+use crate::ports::{Append, FlushResult, Level};
+
+/// What one buffer may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BufferLimits {
+    /// A buffer with more tokens than this is flushed.
+    pub flush_tokens: u64,
+    /// Blobs that may wait in one buffer.
+    pub max_blobs: u64,
+    /// Requests that may wait for flushes of one user.
+    pub max_waiters: usize,
+}
+
+/// Names a request that waits for a flush.
+pub type WaiterId = u64;
+
+/// What should happen.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Start a flush: claim the open batch, or seal one of this type.
+    Flush {
+        /// The type to seal.
+        blob_type: BlobType,
+        /// Somebody waits: do not sit out the pause before the next attempt.
+        ignore_backoff: bool,
+    },
+    /// Tell a request how its wait ended.
+    Answer(WaiterId, Waited),
+    /// Call [`UserBuffer::retry`] after this time: another process holds the claim and somebody waits.
+    RetryIn(Duration),
+}
+
+/// How a wait for a flush ended.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Waited {
+    /// All that was buffered has taken effect.
+    Done(Vec<FlushResult>),
+    /// An attempt failed. Nothing is lost.
+    Failed(String),
+    /// The user was deleted meanwhile.
+    Gone,
+}
+
+/// How one run of a flush ended.
+#[derive(Clone, PartialEq, Debug)]
+pub enum FlushEnd {
+    /// A batch took effect.
+    Committed {
+        /// The type of its blobs: not always the one asked for.
+        blob_type: BlobType,
+        /// The sequence number of its last blob.
+        through_seq: u64,
+        /// What it did; nothing, when all its blobs had taken effect before.
+        result: Option<FlushResult>,
+        /// The buffer after the seal, when the batch was sealed by this run.
+        level: Option<Level>,
+    },
+    /// There was nothing to flush.
+    Empty(Level),
+    /// Somebody else has the batch, or it waits for its next attempt.
+    Busy {
+        /// When that ends, from now.
+        ready_in: Duration,
+    },
+    /// The attempt failed; the batch is still queued.
+    Failed {
+        /// Why, in words for clients.
+        reason: String,
+        /// The buffer after the seal, when the batch was sealed by this run.
+        level: Option<(BlobType, Level)>,
+    },
+    /// The batch failed for good: its blobs are dead letters.
+    Dead {
+        /// The type of its blobs.
+        blob_type: BlobType,
+        /// Why, in words for clients.
+        reason: String,
+        /// The buffer after the seal, when the batch was sealed by this run.
+        level: Option<Level>,
+    },
+    /// The user is gone.
+    Cancelled,
+    /// The batch is sealed anew, or another worker has it: look again.
+    Moved,
+}
+
+/// Too many blobs wait in a buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the buffer holds as many blobs as it may")]
+pub struct BufferFull;
+
+/// Too many requests wait for flushes of one user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("as many requests as may wait for flushes of this user")]
+pub struct TooManyWaiters;
+
+#[derive(Debug)]
+struct Waiter {
+    id: WaiterId,
+    blob_type: BlobType,
+    /// Waits until a batch with this sequence number, or a higher one, has ended.
+    until_seq: u64,
+    results: Vec<FlushResult>,
+}
+
+/// The flush under way.
+#[derive(Debug)]
+struct Running {
+    asked: BlobType,
+    /// The highest sequence number of each type that was known when it started. Levels that it brings are judged by
+    /// that: see [`UserBuffer::appended`].
+    sent_at: BTreeMap<BlobType, u64>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct UserBuffer {
+    limits: BufferLimits,
+    levels: BTreeMap<BlobType, Level>,
+    running: Option<Running>,
+    /// Types to flush next, first come first served.
+    wanted: Vec<BlobType>,
+    waiters: Vec<Waiter>,
+}
+
+impl UserBuffer {
+    /// A buffer of which nothing is known yet.
+    pub fn new(limits: BufferLimits) -> Self {
+        Self { limits, levels: BTreeMap::new(), running: None, wanted: Vec::new(), waiters: Vec::new() }
+    }
+
+    /// What is known of one type.
+    pub fn level(&self, blob_type: BlobType) -> Level {
+        self.levels.get(&blob_type).copied().unwrap_or_default()
+    }
+
+    /// True when no flush is under way or wanted and nobody waits.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_none() && self.wanted.is_empty() && self.waiters.is_empty()
+    }
+
+    /// True when the flush under way was asked for with this type.
+    pub fn is_flushing(&self, blob_type: BlobType) -> bool {
+        self.running.as_ref().is_some_and(|r| r.asked == blob_type)
+    }
+
+    /// Asks for a place in a buffer. Returns what the reply is to be judged by: see [`UserBuffer::appended`].
+    ///
+    /// # Errors
+    /// When as many blobs wait as may.
+    pub fn admit(&self, blob_type: BlobType) -> Result<u64, BufferFull> {
+        let level = self.level(blob_type);
+        if level.blobs >= self.limits.max_blobs { Err(BufferFull) } else { Ok(level.last_seq) }
+    }
+
+    /// Takes in levels that were read from the journal.
+    pub fn loaded(&mut self, levels: impl IntoIterator<Item = (BlobType, Level)>) {
+        for (blob_type, level) in levels {
+            self.adopt(blob_type, level);
+        }
+    }
+
+    /// Takes in the reply to an append. `sent_at` is what [`UserBuffer::admit`] returned before it was sent; the
+    /// waiter, if any, waits should the append cause a flush. Returns whether it did.
+    ///
+    /// Replies of concurrent appends may come in any order: the one with the highest sequence number is the latest.
+    /// One that is not above what was known when it was sent comes from a journal that lost its tail, or answers an
+    /// append that was sent twice: it counts too, unless a later one came first.
+    pub fn appended(
+        &mut self,
+        blob_type: BlobType,
+        sent_at: u64,
+        reply: &Append,
+        waiter: Option<WaiterId>,
+    ) -> (bool, Vec<Effect>) {
+        let level = reply.level;
+        let known = self.level(blob_type).last_seq;
+        let is_same = level.last_seq == sent_at && level.last_seq == known;
+        if level.last_seq > known || level.last_seq < sent_at || is_same {
+            self.levels.insert(blob_type, level);
+        }
+        if !self.is_over(blob_type) {
+            return (false, Vec::new());
+        }
+        if let Some(id) = waiter {
+            self.waiters.push(Waiter { id, blob_type, until_seq: reply.seq, results: Vec::new() });
+        }
+        // With a flush under way, its end looks at the levels again.
+        if self.running.is_none() {
+            self.want(blob_type);
+        }
+        (true, self.start_next())
+    }
+
+    /// Asks for a flush of all that is buffered now. Without a waiter nobody is told.
+    ///
+    /// # Errors
+    /// When as many requests wait as may.
+    pub fn request(&mut self, blob_type: BlobType, waiter: Option<WaiterId>) -> Result<Vec<Effect>, TooManyWaiters> {
+        if let Some(id) = waiter {
+            if self.waiters.len() >= self.limits.max_waiters {
+                return Err(TooManyWaiters);
+            }
+            let level = self.level(blob_type);
+            // With nothing in the buffer, the batch under way is what is waited for.
+            let until_seq = if level.blobs == 0 { 0 } else { level.last_seq };
+            self.waiters.push(Waiter { id, blob_type, until_seq, results: Vec::new() });
+        }
+        if !self.is_flushing(blob_type) || self.level(blob_type).blobs > 0 {
+            self.want(blob_type);
+        }
+        Ok(self.start_next())
+    }
+
+    /// A blob was removed from the buffer.
+    pub fn removed(&mut self, blob_type: BlobType, level: Level) {
+        self.adopt(blob_type, level);
+    }
+
+    /// Takes up what [`Effect::RetryIn`] left.
+    pub fn retry(&mut self) -> Vec<Effect> {
+        self.start_next()
+    }
+
+    /// A request stopped waiting.
+    pub fn forget(&mut self, waiter: WaiterId) {
+        self.waiters.retain(|w| w.id != waiter);
+    }
+
+    /// Takes in the end of the flush under way.
+    pub fn ended(&mut self, end: FlushEnd) -> Vec<Effect> {
+        let Some(Running { asked, sent_at }) = self.running.take() else { return Vec::new() };
+        let mut effects = Vec::new();
+        match end {
+            FlushEnd::Committed { blob_type, through_seq, result, level } => {
+                self.taken(blob_type, level, &sent_at);
+                self.progress(blob_type, through_seq, result.as_ref(), &mut effects);
+                if blob_type != asked || self.waiters.iter().any(|w| w.blob_type == asked) {
+                    self.want(asked);
+                }
+            }
+            FlushEnd::Empty(level) => {
+                self.taken(asked, Some(level), &sent_at);
+                self.progress(asked, u64::MAX, None, &mut effects);
+            }
+            FlushEnd::Busy { ready_in } => {
+                if self.waiters.is_empty() {
+                    self.wanted.clear();
+                } else {
+                    self.want(asked);
+                    effects.push(Effect::RetryIn(ready_in));
+                }
+                return effects;
+            }
+            FlushEnd::Failed { reason, level } => {
+                if let Some((blob_type, level)) = level {
+                    self.taken(blob_type, Some(level), &sent_at);
+                }
+                // The batch stands before everything else of this user, until the sweeper finds it due again.
+                self.wanted.clear();
+                self.answer_all(&Waited::Failed(reason), &mut effects);
+                return effects;
+            }
+            FlushEnd::Dead { blob_type, reason, level } => {
+                self.taken(blob_type, level, &sent_at);
+                let failed = Waited::Failed(reason);
+                self.answer_some(|w| (w.blob_type == blob_type).then(|| failed.clone()), &mut effects);
+                if blob_type != asked {
+                    self.want(asked);
+                }
+            }
+            FlushEnd::Cancelled => {
+                self.wanted.clear();
+                self.answer_all(&Waited::Gone, &mut effects);
+                return effects;
+            }
+            FlushEnd::Moved => self.want(asked),
+        }
+        self.want_waited_and_full();
+        effects.extend(self.start_next());
+        effects
+    }
+
+    /// Answers everybody who waits, because the process stops.
+    pub fn close(&mut self, reason: &str) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.wanted.clear();
+        self.answer_all(&Waited::Failed(reason.to_owned()), &mut effects);
+        effects
+    }
+
+    fn is_over(&self, blob_type: BlobType) -> bool {
+        self.level(blob_type).tokens > self.limits.flush_tokens
+    }
+
+    fn adopt(&mut self, blob_type: BlobType, level: Level) {
+        if level.last_seq >= self.level(blob_type).last_seq {
+            self.levels.insert(blob_type, level);
+        }
+    }
+
+    /// Takes in a level that a flush brought. One below what was known when the flush started comes from a journal
+    /// that lost its tail: were it not believed, the flush of a buffer that is full no more would start for ever.
+    fn taken(&mut self, blob_type: BlobType, level: Option<Level>, sent_at: &BTreeMap<BlobType, u64>) {
+        let Some(level) = level else { return };
+        if level.last_seq < sent_at.get(&blob_type).copied().unwrap_or_default() {
+            self.levels.insert(blob_type, level);
+        } else {
+            self.adopt(blob_type, level);
+        }
+    }
+
+    fn want(&mut self, blob_type: BlobType) {
+        if !self.wanted.contains(&blob_type) {
+            self.wanted.push(blob_type);
+        }
+    }
+
+    fn want_waited_and_full(&mut self) {
+        let waited: Vec<BlobType> = self.waiters.iter().map(|w| w.blob_type).collect();
+        let full: Vec<BlobType> = self.levels.keys().copied().filter(|t| self.is_over(*t)).collect();
+        for blob_type in waited.into_iter().chain(full) {
+            self.want(blob_type);
+        }
+    }
+
+    fn start_next(&mut self) -> Vec<Effect> {
+        if self.running.is_some() || self.wanted.is_empty() {
+            return Vec::new();
+        }
+        let blob_type = self.wanted.remove(0);
+        let sent_at = self.levels.iter().map(|(blob_type, level)| (*blob_type, level.last_seq)).collect();
+        self.running = Some(Running { asked: blob_type, sent_at });
+        vec![Effect::Flush { blob_type, ignore_backoff: !self.waiters.is_empty() }]
+    }
+
+    /// A batch has ended: adds its result for those who wait for its type, and answers those who have it all.
+    fn progress(&mut self, blob_type: BlobType, through: u64, result: Option<&FlushResult>, effects: &mut Vec<Effect>) {
+        for waiter in self.waiters.iter_mut().filter(|w| w.blob_type == blob_type) {
+            waiter.results.extend(result.cloned());
+        }
+        let done = |w: &mut Waiter| {
+            (w.blob_type == blob_type && w.until_seq <= through).then(|| Waited::Done(std::mem::take(&mut w.results)))
+        };
+        self.answer_some(done, effects);
+    }
+
+    fn answer_all(&mut self, how: &Waited, effects: &mut Vec<Effect>) {
+        self.answer_some(|_| Some(how.clone()), effects);
+    }
+
+    fn answer_some(&mut self, mut how: impl FnMut(&mut Waiter) -> Option<Waited>, effects: &mut Vec<Effect>) {
+        self.waiters.retain_mut(|waiter| match how(waiter) {
+            Some(waited) => {
+                effects.push(Effect::Answer(waiter.id, waited));
+                false
+            }
+            None => true,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use BlobType::{Chat, Doc};
+
+    const LIMITS: BufferLimits = BufferLimits { flush_tokens: 100, max_blobs: 4, max_waiters: 2 };
+
+    fn level(last_seq: u64, blobs: u64, tokens: u64) -> Level {
+        Level { last_seq, blobs, tokens }
+    }
+
+    fn append(seq: u64, blobs: u64, tokens: u64) -> Append {
+        Append { seq, level: level(seq, blobs, tokens) }
+    }
+
+    fn committed(blob_type: BlobType, through_seq: u64, level: Level) -> FlushEnd {
+        FlushEnd::Committed { blob_type, through_seq, result: Some(FlushResult::default()), level: Some(level) }
+    }
+
+    fn flush(blob_type: BlobType, ignore_backoff: bool) -> Effect {
+        Effect::Flush { blob_type, ignore_backoff }
+    }
+
+    #[test]
+    fn a_full_buffer_is_flushed_once() {
+        let mut buffer = UserBuffer::new(LIMITS);
+        assert_eq!(buffer.appended(Chat, 0, &append(1, 1, 100), None), (false, vec![]));
+        assert_eq!(buffer.appended(Chat, 1, &append(2, 2, 101), None), (true, vec![flush(Chat, false)]));
+        assert_eq!(buffer.appended(Chat, 2, &append(3, 3, 150), None), (true, vec![]));
+        // The batch left too much: on it goes, until the rest is below the limit.
+        assert_eq!(buffer.ended(committed(Chat, 2, level(4, 2, 101))), [flush(Chat, false)]);
+        assert_eq!(buffer.ended(committed(Chat, 3, level(4, 1, 51))), []);
+        assert!(buffer.is_idle());
+    }
+
+    #[test]
+    fn a_waiter_gets_every_batch_up_to_its_blobs() {
+        let mut buffer = UserBuffer::new(LIMITS);
+        buffer.loaded([(Chat, level(4, 4, 50))]);
+        assert_eq!(buffer.request(Chat, Some(1)), Ok(vec![flush(Chat, true)]));
+        assert_eq!(buffer.ended(committed(Chat, 2, level(4, 2, 20))), [flush(Chat, true)]);
+        let done = Effect::Answer(1, Waited::Done(vec![FlushResult::default(); 2]));
+        assert_eq!(buffer.ended(committed(Chat, 4, level(4, 0, 0))), [done]);
+        assert!(buffer.is_idle());
+    }
+
+    #[test]
+    fn a_batch_of_another_type_goes_first() {
+        let mut buffer = UserBuffer::new(LIMITS);
+        buffer.loaded([(Chat, level(1, 1, 1))]);
+        assert_eq!(buffer.request(Chat, Some(1)), Ok(vec![flush(Chat, true)]));
+        assert_eq!(buffer.ended(committed(Doc, 9, level(9, 0, 0))), [flush(Chat, true)]);
+    }
+
+    #[test]
+    fn a_failure_answers_all_and_leaves_the_rest_to_the_sweeper() {
+        let mut buffer = UserBuffer::new(LIMITS);
+        buffer.loaded([(Chat, level(1, 1, 1)), (Doc, level(1, 1, 1))]);
+        assert_eq!(buffer.request(Chat, Some(1)), Ok(vec![flush(Chat, true)]));
+        assert_eq!(buffer.request(Doc, Some(2)), Ok(vec![]));
+        assert_eq!(buffer.request(Doc, Some(3)), Err(TooManyWaiters));
+        let failed = |id| Effect::Answer(id, Waited::Failed("down".into()));
+        assert_eq!(buffer.ended(FlushEnd::Failed { reason: "down".into(), level: None }), [failed(1), failed(2)]);
+        assert!(buffer.is_idle());
+    }
+
+    #[test]
+    fn who_waits_for_another_process_looks_again() {
+        let mut buffer = UserBuffer::new(LIMITS);
+        buffer.loaded([(Chat, level(1, 1, 1))]);
+        assert_eq!(buffer.request(Chat, Some(1)), Ok(vec![flush(Chat, true)]));
+        let ready_in = Duration::from_secs(3);
+        assert_eq!(buffer.ended(FlushEnd::Busy { ready_in }), [Effect::RetryIn(ready_in)]);
+        assert_eq!(buffer.retry(), [flush(Chat, true)]);
+        buffer.forget(1);
+        assert_eq!(buffer.ended(FlushEnd::Busy { ready_in }), []);
+        assert!(buffer.is_idle());
+    }
+
+    #[test]
+    fn late_replies_do_not_bring_back_what_was_sealed() {
+        let mut buffer = UserBuffer::new(LIMITS);
+        buffer.appended(Chat, 0, &append(2, 2, 120), None);
+        buffer.appended(Chat, 0, &append(1, 1, 60), None);
+        assert_eq!(buffer.level(Chat), level(2, 2, 120));
+        buffer.ended(committed(Chat, 3, level(3, 0, 0)));
+        buffer.appended(Chat, 2, &append(3, 3, 150), None);
+        assert_eq!(buffer.level(Chat), level(3, 0, 0));
+        // A journal that lost its tail is believed.
+        buffer.appended(Chat, 3, &append(1, 1, 7), None);
+        assert_eq!(buffer.level(Chat), level(1, 1, 7));
+    }
+
+    #[test]
+    fn a_flush_that_finds_a_shorter_journal_is_believed() {
+        let mut buffer = UserBuffer::new(LIMITS);
+        assert_eq!(buffer.appended(Chat, 0, &append(9, 2, 101), None).1, [flush(Chat, false)]);
+        // The journal lost its tail: with the old level, the flush would start again for ever.
+        assert_eq!(buffer.ended(FlushEnd::Empty(level(0, 0, 0))), []);
+        assert_eq!(buffer.level(Chat), Level::default());
+        // It gives the same numbers out again: a reply that is not above what was known is news too.
+        buffer.loaded([(Chat, level(2, 2, 50))]);
+        buffer.appended(Chat, 2, &append(2, 1, 7), None);
+        assert_eq!(buffer.level(Chat), level(2, 1, 7));
+    }
+
+    #[test]
+    fn a_buffer_has_a_limit() {
+        let mut buffer = UserBuffer::new(LIMITS);
+        buffer.loaded([(Chat, level(4, 4, 1))]);
+        assert_eq!((buffer.admit(Chat), buffer.admit(Doc)), (Err(BufferFull), Ok(0)));
+    }
+}

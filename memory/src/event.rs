@@ -1,0 +1,170 @@
+//! Events: what happened, and the gists by which it is found again.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::ids::{BlobId, EventId, FlushId, GistId, IdSource};
+use crate::text;
+
+/// A label of an event.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EventTag {
+    /// What kind of label.
+    pub tag: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// A profile change that came with an event, in the shape of the wire.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ProfileDelta {
+    /// The memo.
+    pub content: String,
+    /// `topic`, `sub_topic` and whatever a client added.
+    pub attributes: Option<Map<String, Value>>,
+}
+
+/// The content of an event, in the shape of the wire (`event_data`).
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct EventData {
+    /// The profile changes that came with it.
+    #[serde(default)]
+    pub profile_delta: Option<Vec<ProfileDelta>>,
+    /// The summary, if any, then the gists as lines `- text`.
+    #[serde(default)]
+    pub event_tip: Option<String>,
+    /// Labels.
+    #[serde(default)]
+    pub event_tags: Option<Vec<EventTag>>,
+}
+
+/// An event.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Event {
+    /// Its id.
+    pub id: EventId,
+    /// The flush that made it.
+    pub flush_id: Option<FlushId>,
+    /// The content.
+    pub data: EventData,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Event {
+    /// This event with the given fields replaced. Its gists follow a new `event_tip`: lines that stay keep their
+    /// gists, and each other line that begins with `- ` becomes a new one.
+    #[must_use]
+    pub fn changed(self, gists: Vec<Gist>, change: EventData, ids: &dyn IdSource, now: Timestamp) -> (Self, Vec<Gist>) {
+        let gists = match &change.event_tip {
+            Some(tip) => self.gists_of(tip, gists, ids, now),
+            None => gists,
+        };
+        let data = EventData {
+            profile_delta: change.profile_delta.or(self.data.profile_delta),
+            event_tip: change.event_tip.or(self.data.event_tip),
+            event_tags: change.event_tags.or(self.data.event_tags),
+        };
+        (Self { data, updated_at: now, ..self }, gists)
+    }
+
+    fn gists_of(&self, tip: &str, mut old: Vec<Gist>, ids: &dyn IdSource, now: Timestamp) -> Vec<Gist> {
+        let texts = tip.lines().filter_map(|line| line.trim().strip_prefix("- ")).map(text::one_line);
+        let mut gist_of = |(position, text): (u32, String)| match old.iter().position(|g| g.text == text) {
+            Some(index) => Gist { position, ..old.swap_remove(index) },
+            None => Gist {
+                id: GistId(ids.random()),
+                event_id: self.id,
+                position,
+                text,
+                occurred_at: None,
+                said_at: None,
+                sources: Vec::new(),
+                created_at: self.created_at,
+                updated_at: now,
+            },
+        };
+        (0..).zip(texts.filter(|t| !t.is_empty())).map(&mut gist_of).collect()
+    }
+}
+
+/// Where a gist comes from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Source {
+    /// The blob.
+    pub blob_id: BlobId,
+    /// The position of the message in the blob, from 0.
+    pub message: u32,
+}
+
+/// One searchable line of an event.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Gist {
+    /// Its id.
+    pub id: GistId,
+    /// The event it belongs to.
+    pub event_id: EventId,
+    /// Its place among the gists of the event, from 0.
+    pub position: u32,
+    /// One line of text, without the `- ` of the wire.
+    pub text: String,
+    /// When it happened, as an ISO date or a part of one ("2023-05", "2023-05-07"), if known.
+    pub occurred_at: Option<String>,
+    /// When it was said, as an ISO date, if known.
+    pub said_at: Option<String>,
+    /// The messages it comes from.
+    pub sources: Vec<Source>,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Gist {
+    /// The line on the wire: one that begins with `- `.
+    pub fn line(&self) -> String {
+        format!("- {}", self.text)
+    }
+
+    /// The date it stands under: when it was said, since its words ("yesterday") may mean it so; if that is not
+    /// known, when it happened.
+    pub fn heading(&self) -> Option<&str> {
+        self.said_at.as_deref().or(self.occurred_at.as_deref())
+    }
+
+    /// The date to show beside it: when it happened, if the heading does not say so.
+    pub fn aside(&self) -> Option<&str> {
+        self.occurred_at.as_deref().filter(|date| Some(*date) != self.heading())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::SystemIds;
+    use uuid::Uuid;
+
+    #[test]
+    fn gists_follow_the_tip() {
+        let now = Timestamp::UNIX_EPOCH;
+        let data = EventData { event_tip: Some("S\n- a\n- b".into()), ..EventData::default() };
+        let event = Event { id: EventId(Uuid::from_u128(1)), flush_id: None, data, created_at: now, updated_at: now };
+        let old = event.gists_of("S\n- a\n- b", vec![], &SystemIds, now);
+        assert_eq!(old.iter().map(Gist::line).collect::<Vec<_>>(), ["- a", "- b"]);
+        let change = EventData { event_tip: Some("- b\n- c".into()), ..EventData::default() };
+        let (changed, gists) = event.clone().changed(old.clone(), change, &SystemIds, now);
+        assert_eq!(changed.data.event_tip.as_deref(), Some("- b\n- c"));
+        assert_eq!(
+            gists.iter().map(|g| (g.position, g.line())).collect::<Vec<_>>(),
+            [(0, "- b".into()), (1, "- c".into())]
+        );
+        assert_eq!(gists[0].id, old[1].id);
+        let tags = Some(vec![EventTag { tag: "mood".into(), value: "glad".into() }]);
+        let (changed, gists) =
+            event.changed(old.clone(), EventData { event_tags: tags.clone(), ..Default::default() }, &SystemIds, now);
+        assert_eq!((changed.data.event_tags, gists), (tags, old));
+    }
+}

@@ -1,0 +1,323 @@
+use std::collections::HashMap;
+
+use crate::event::{EventTag, Source};
+use crate::extraction::{Draft, DraftAction, DraftGist, Line, Policy, Verb};
+use crate::ports::TokenCounter;
+use crate::profile::SlotName;
+use crate::text;
+
+/// Gists of one flush at most. A model that returns more has lost its way.
+const MAX_GISTS: usize = 2_000;
+/// Characters of a topic, a sub-topic or a tag at most.
+const MAX_NAME_CHARS: usize = 64;
+
+/// A line worth remembering, checked.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NewGist {
+    /// One line of text.
+    pub text: String,
+    /// When it happened: an ISO date or a part of one.
+    pub occurred_at: Option<String>,
+    /// When it was said: the date of the first message it comes from.
+    pub said_at: Option<String>,
+    /// The messages it comes from.
+    pub sources: Vec<Source>,
+}
+
+/// A change of a profile slot, checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Give the slot this memo, whole.
+    Set(SlotName, String),
+    /// Take the slot away.
+    Remove(SlotName),
+}
+
+impl Action {
+    /// The slot that is meant.
+    pub fn name(&self) -> &SlotName {
+        match self {
+            Self::Set(name, _) | Self::Remove(name) => name,
+        }
+    }
+}
+
+/// An item of a draft that was not used, and why. Holds no content of messages.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// Which item: `gists[3]`.
+    pub item: String,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// What a flush makes of its batch.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Extraction {
+    /// Lines worth remembering.
+    pub gists: Vec<NewGist>,
+    /// At most one change per slot.
+    pub actions: Vec<Action>,
+    /// Labels.
+    pub tags: Vec<EventTag>,
+    /// A summary; may be empty.
+    pub summary: String,
+    /// What was not used.
+    pub refused: Vec<Refusal>,
+}
+
+/// Takes from the drafts of a batch's parts what is valid. The rest is refused item by item.
+pub fn check(drafts: &[Draft], lines: &[Line], policy: &Policy, counter: &dyn TokenCounter) -> Extraction {
+    let lines: HashMap<u32, &Line> = lines.iter().rev().map(|l| (l.number, l)).collect();
+    let mut out = Extraction::default();
+    for draft in drafts {
+        for (index, gist) in draft.gists.iter().enumerate() {
+            let checked = if out.gists.len() < MAX_GISTS { check_gist(gist, &lines) } else { Err("too many gists") };
+            match checked {
+                Ok(gist) => out.gists.push(gist),
+                Err(reason) => out.refused.push(refusal("gists", index, reason)),
+            }
+        }
+        for (index, action) in draft.profile.iter().enumerate() {
+            match check_action(action, policy, counter) {
+                // The last word on a slot counts; it stands where the slot was first named.
+                Ok(action) => match out.actions.iter_mut().find(|a| a.name() == action.name()) {
+                    Some(earlier) => *earlier = action,
+                    None => out.actions.push(action),
+                },
+                Err(reason) => out.refused.push(refusal("profile", index, reason)),
+            }
+        }
+        for (index, tag) in draft.tags.iter().enumerate() {
+            let tag = EventTag { tag: text::one_line(&tag.tag), value: text::one_line(&tag.value) };
+            match check_tag(&tag, policy) {
+                Ok(()) if out.tags.contains(&tag) => {}
+                Ok(()) => out.tags.push(tag),
+                Err(reason) => out.refused.push(refusal("tags", index, reason)),
+            }
+        }
+        let summary = text::one_line(&text::storable(&draft.summary));
+        if !summary.is_empty() {
+            let joint = if out.summary.is_empty() { "" } else { " " };
+            out.summary = format!("{}{joint}{summary}", out.summary);
+        }
+    }
+    out
+}
+
+fn refusal(list: &str, index: usize, reason: &'static str) -> Refusal {
+    Refusal { item: format!("{list}[{index}]"), reason }
+}
+
+fn check_gist(gist: &DraftGist, lines: &HashMap<u32, &Line>) -> Result<NewGist, &'static str> {
+    let text = text::one_line(&text::storable(&gist.text));
+    let text = text.strip_prefix("- ").map_or(text.clone(), str::to_owned);
+    if text.is_empty() {
+        return Err("empty text");
+    }
+    if gist.messages.iter().any(|n| !lines.contains_key(n)) {
+        return Err("names a message that does not exist");
+    }
+    let from: Vec<&Line> = gist.messages.iter().filter_map(|n| lines.get(n).copied()).collect();
+    let mut sources: Vec<Source> = Vec::with_capacity(from.len());
+    for line in &from {
+        let source = Source { blob_id: line.blob_id, message: line.message };
+        if !sources.contains(&source) {
+            sources.push(source);
+        }
+    }
+    Ok(NewGist {
+        occurred_at: gist.occurred_at.as_deref().and_then(iso_date),
+        said_at: from.iter().find_map(|l| l.said_on).map(|d| d.to_string()),
+        text,
+        sources,
+    })
+}
+
+/// An ISO date, or a year or a month of a year. Anything else is no date.
+fn iso_date(text: &str) -> Option<String> {
+    let text = text.trim();
+    let day = match text.len() {
+        4 => format!("{text}-01-01"),
+        7 => format!("{text}-01"),
+        _ => text.get(..10)?.to_owned(),
+    };
+    let digits = day.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
+    day.parse::<jiff::civil::Date>().ok().filter(|_| digits)?;
+    Some(text.get(..text.len().min(10))?.to_owned())
+}
+
+fn check_action(action: &DraftAction, policy: &Policy, counter: &dyn TokenCounter) -> Result<Action, &'static str> {
+    let name = SlotName::new(&text::storable(&action.topic), &text::storable(&action.sub_topic));
+    if name.topic.is_empty() || name.sub_topic.is_empty() {
+        return Err("no topic or no sub-topic");
+    }
+    if name.topic.chars().count() > MAX_NAME_CHARS || name.sub_topic.chars().count() > MAX_NAME_CHARS {
+        return Err("topic or sub-topic is too long");
+    }
+    if policy.strict && !policy.schema.names(&name) {
+        return Err("not a slot of the profile schema (profile_strict_mode)");
+    }
+    if action.action == Verb::Remove {
+        return Ok(Action::Remove(name));
+    }
+    let memo = text::one_line(&text::storable(&action.memo));
+    if memo.is_empty() {
+        return Err("empty memo");
+    }
+    if policy.validate && !says_something(&memo, &name) {
+        return Err("the memo says nothing (profile_validate_mode)");
+    }
+    if counter.count(&memo) > policy.max_memo_tokens {
+        return Err("the memo is too long (max_pre_profile_token_size)");
+    }
+    Ok(Action::Set(name, memo))
+}
+
+/// False for memos like "unknown", "user has a job" under work/job: words of no content and the slot's own name.
+fn says_something(memo: &str, name: &SlotName) -> bool {
+    const EMPTY: [&str; 40] = [
+        "a",
+        "an",
+        "the",
+        "user",
+        "users",
+        "user's",
+        "has",
+        "have",
+        "had",
+        "is",
+        "are",
+        "was",
+        "some",
+        "their",
+        "his",
+        "her",
+        "its",
+        "unknown",
+        "none",
+        "null",
+        "n/a",
+        "na",
+        "not",
+        "mentioned",
+        "specified",
+        "provided",
+        "known",
+        "of",
+        "and",
+        "or",
+        "no",
+        "information",
+        "info",
+        "yes",
+        "exists",
+        "something",
+        "any",
+        "in",
+        "to",
+        "it",
+    ];
+    let own: Vec<&str> = name.topic.split('_').chain(name.sub_topic.split('_')).collect();
+    memo.split_whitespace()
+        .map(|w| w.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase())
+        .any(|w| !w.is_empty() && !EMPTY.contains(&w.as_str()) && !own.contains(&w.as_str()))
+}
+
+fn check_tag(tag: &EventTag, policy: &Policy) -> Result<(), &'static str> {
+    if tag.tag.is_empty() || tag.value.is_empty() {
+        return Err("no tag or no value");
+    }
+    if tag.value.chars().count() > MAX_NAME_CHARS {
+        return Err("the value is too long");
+    }
+    if policy.event_tags.iter().any(|t| t.name == tag.tag) { Ok(()) } else { Err("not one of event_tags") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::Role;
+    use crate::extraction::{DraftTag, TagSpec};
+    use crate::ids::BlobId;
+    use crate::schema::{Schema, SubTopic, Topic};
+    use crate::testing::WordCounter;
+    use jiff::tz::TimeZone;
+    use uuid::Uuid;
+
+    fn policy() -> Policy {
+        let sub_topics = vec![SubTopic { name: "job".into(), description: None }];
+        Policy {
+            schema: Schema { topics: vec![Topic { name: "work".into(), description: None, sub_topics }] },
+            strict: false,
+            validate: true,
+            max_sub_topics: 15,
+            max_memo_tokens: 8,
+            event_tags: vec![TagSpec { name: "mood".into(), description: String::new() }],
+            time_zone: TimeZone::UTC,
+        }
+    }
+
+    fn line(number: u32) -> Line {
+        let said_on = Some(jiff::civil::date(2023, 5, 8));
+        let blob_id = BlobId(Uuid::nil());
+        Line {
+            number,
+            blob_id,
+            message: number - 1,
+            role: Role::User,
+            alias: None,
+            said_on,
+            text: "x".into(),
+            tokens: 1,
+        }
+    }
+
+    fn set(sub_topic: &str, memo: &str) -> DraftAction {
+        let (topic, sub_topic) = ("Work".to_owned(), sub_topic.to_owned());
+        DraftAction { action: Verb::Set, topic, sub_topic, memo: memo.into(), messages: vec![] }
+    }
+
+    fn gist(text: &str, messages: &[u32], occurred_at: Option<&str>) -> DraftGist {
+        DraftGist { text: text.into(), occurred_at: occurred_at.map(Into::into), messages: messages.to_vec() }
+    }
+
+    #[test]
+    fn the_invalid_is_refused_item_by_item() {
+        let draft = Draft {
+            gists: vec![gist("- met\nBob", &[1, 1], Some("2023-05")), gist("", &[], None), gist("x", &[9], None)],
+            profile: vec![set("Job", "nurse"), set("job", "doctor"), set("", "x"), set("job", "user has a job")],
+            tags: vec![
+                DraftTag { tag: "mood".into(), value: "glad".into() },
+                DraftTag { tag: "other".into(), value: "x".into() },
+            ],
+            summary: " a\nday ".into(),
+        };
+        let out = check(&[draft], &[line(1)], &policy(), &WordCounter);
+        assert_eq!(out.gists.len(), 1);
+        assert_eq!((out.gists[0].text.as_str(), out.gists[0].occurred_at.as_deref()), ("met Bob", Some("2023-05")));
+        assert_eq!((out.gists[0].said_at.as_deref(), out.gists[0].sources.len()), (Some("2023-05-08"), 1));
+        assert_eq!(out.actions, [Action::Set(SlotName::new("work", "job"), "doctor".into())]);
+        assert_eq!((out.tags.len(), out.summary.as_str()), (1, "a day"));
+        let refused: Vec<&str> = out.refused.iter().map(|r| r.item.as_str()).collect();
+        assert_eq!(refused, ["gists[1]", "gists[2]", "profile[2]", "profile[3]", "tags[1]"]);
+    }
+
+    #[test]
+    fn strict_mode_keeps_to_the_schema_and_memos_have_a_limit() {
+        let draft = Draft { profile: vec![set("boss", "Ann"), set("job", "a b c d e f g h i")], ..Draft::default() };
+        let strict = Policy { strict: true, ..policy() };
+        assert_eq!(check(std::slice::from_ref(&draft), &[], &strict, &WordCounter).refused.len(), 2);
+        assert_eq!(check(&[draft], &[], &policy(), &WordCounter).refused.len(), 1);
+    }
+
+    #[test]
+    fn dates_are_iso_or_nothing() {
+        for good in ["2023", "2023-05", "2023-05-07", "2023-05-07T10:00:00"] {
+            assert!(iso_date(good).is_some(), "{good}");
+        }
+        for bad in ["", "last week", "2023-13", "2023-5-7", "20230507x", "二〇二三年五月七日"] {
+            assert_eq!(iso_date(bad), None, "{bad}");
+        }
+    }
+}

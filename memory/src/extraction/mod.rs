@@ -1,0 +1,14 @@
+//! What is made of a batch: the request to a model, its answer, and what of it is used.
+//!
+//! A [`Request`] goes to a [`crate::ports::LanguageModel`], which answers with a [`Draft`] in JSON. [`check`] takes
+//! from it what is valid, item by item, as an [`Extraction`]. [`plan`] turns that into changes of one profile.
+
+mod check;
+mod draft;
+mod plan;
+mod request;
+
+pub use check::{Action, Extraction, NewGist, Refusal, check};
+pub use draft::{Draft, DraftAction, DraftGist, DraftTag, Verb};
+pub use plan::{Plan, PlanIds, plan};
+pub use request::{Line, Policy, Request, TagSpec, lines_of, parts_of};

@@ -1,0 +1,142 @@
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use uuid::Uuid;
+
+use crate::blob::{Blob, BlobData, Role};
+use crate::dates;
+use crate::ids::BlobId;
+use crate::ports::TokenCounter;
+use crate::profile::Slot;
+use crate::schema::Schema;
+use crate::text;
+
+/// One message of a batch, as a model sees it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Line {
+    /// Its number in the batch, from 1. Pieces of one long message share it.
+    pub number: u32,
+    /// The blob it comes from.
+    pub blob_id: BlobId,
+    /// Its position in the blob, from 0.
+    pub message: u32,
+    /// Who said it.
+    pub role: Role,
+    /// The speaker's name, when known.
+    pub alias: Option<String>,
+    /// When it was said: the client's own words for it, if they hold a date, else the date of the blob.
+    pub said_on: Option<Date>,
+    /// The text.
+    pub text: String,
+    /// Its tokens.
+    pub tokens: u32,
+}
+
+/// An event label to ask for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TagSpec {
+    /// Its name.
+    pub name: String,
+    /// What it means.
+    pub description: String,
+}
+
+/// How a project wants its memory made.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Policy {
+    /// The slots to look for.
+    pub schema: Schema,
+    /// Refuse slots outside the schema.
+    pub strict: bool,
+    /// Refuse memos that say nothing.
+    pub validate: bool,
+    /// Sub-topics of one topic at most.
+    pub max_sub_topics: u32,
+    /// Tokens of one memo at most.
+    pub max_memo_tokens: u32,
+    /// Labels to ask for.
+    pub event_tags: Vec<TagSpec>,
+    /// The time zone of dates.
+    pub time_zone: TimeZone,
+}
+
+/// What a model is asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The messages, in order.
+    pub lines: Vec<Line>,
+    /// The present profile, newest update first.
+    pub profile: Vec<Slot>,
+    /// What to look for.
+    pub policy: std::sync::Arc<Policy>,
+}
+
+/// The messages of a blob, in order. Numbers go on from `first_number`.
+///
+/// A document, a summary or a piece of code is one message of the user; a transcript is one message per piece,
+/// spoken by the user unless it names a speaker.
+pub fn lines_of(
+    blob_id: Uuid,
+    blob: &Blob,
+    first_number: u32,
+    zone: &TimeZone,
+    counter: &dyn TokenCounter,
+) -> Vec<Line> {
+    let blob_day = blob.created_at.to_zoned(zone.clone()).date();
+    let line = |role: Role, alias: Option<&String>, said: Option<&String>, content: &str| Line {
+        number: 0,
+        blob_id: BlobId(blob_id),
+        message: 0,
+        role,
+        alias: alias.cloned(),
+        said_on: said.map_or(Some(blob_day), |words| dates::date_in(words)),
+        text: content.to_owned(),
+        tokens: counter.count(content),
+    };
+    let mut lines: Vec<Line> = match &blob.data {
+        BlobData::Chat { messages } => {
+            messages.iter().map(|m| line(m.role, m.alias.as_ref(), m.created_at.as_ref(), &m.content)).collect()
+        }
+        BlobData::Transcript { transcripts } => {
+            transcripts.iter().map(|t| line(Role::User, t.speaker.as_ref(), None, &t.content)).collect()
+        }
+        BlobData::Summary { summary: text }
+        | BlobData::Code { content: text, .. }
+        | BlobData::Doc { content: text } => {
+            vec![line(Role::User, None, None, text)]
+        }
+    };
+    for (position, line) in (0..).zip(&mut lines) {
+        line.message = position;
+        line.number = first_number.saturating_add(position);
+    }
+    lines
+}
+
+/// Cuts the lines of a batch into parts of `max_tokens` at most, each of which is one model call.
+///
+/// A single line over the limit is cut at the ends of sentences; its pieces keep its number.
+pub fn parts_of(lines: Vec<Line>, max_tokens: u32, counter: &dyn TokenCounter) -> Vec<Vec<Line>> {
+    let mut parts = Vec::new();
+    let mut part: Vec<Line> = Vec::new();
+    let mut used = 0_u32;
+    for line in lines.into_iter().flat_map(|line| pieces_of(line, max_tokens, counter)) {
+        if !part.is_empty() && used.saturating_add(line.tokens) > max_tokens {
+            parts.push(std::mem::take(&mut part));
+            used = 0;
+        }
+        used = used.saturating_add(line.tokens);
+        part.push(line);
+    }
+    if !part.is_empty() {
+        parts.push(part);
+    }
+    parts
+}
+
+fn pieces_of(line: Line, max_tokens: u32, counter: &dyn TokenCounter) -> Vec<Line> {
+    if line.tokens <= max_tokens {
+        return vec![line];
+    }
+    let piece = |text: String| Line { tokens: counter.count(&text), text, ..line.clone() };
+    text::cut(&line.text, max_tokens, counter).into_iter().map(|s| piece(s.to_owned())).collect()
+}

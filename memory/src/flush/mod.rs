@@ -1,0 +1,174 @@
+//! One run of a flush: from the claim of a batch to its outcome.
+//!
+//! A pure state machine. [`Flush::start`] and [`Flush::next`] say what to do next ([`Step`]); whoever drives it does
+//! that and hands back the [`Reply`]. At any step the process may die: everything that must survive is in the store
+//! and the journal by then, and another run goes on from there.
+//!
+//! Exactly-once rests on two unique keys of the store: the flush id, whose row makes outcomes exclusive, and the
+//! blob id among the applied. No lock is held while the model thinks.
+
+mod run;
+mod seen;
+mod step;
+
+pub use run::Flush;
+pub use step::{Reply, Step};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::extraction::Policy;
+
+/// How flushes are run.
+#[derive(Clone, Debug)]
+pub struct FlushSettings {
+    /// How long a claim lasts unless it is renewed.
+    pub lease: Duration,
+    /// Tokens of a batch, and of one model call, at most (`max_chat_blob_buffer_process_token_size`).
+    pub max_tokens: u32,
+    /// Blobs of a batch at most.
+    pub max_blobs: u32,
+    /// Failures that count, after which a batch is a dead letter (`flush_max_attempts`).
+    pub max_attempts: u32,
+    /// The pause after the first failure; it doubles with each further one.
+    pub backoff_min: Duration,
+    /// The longest pause.
+    pub backoff_max: Duration,
+    /// Keep chat blobs after their flush (`persistent_chat_blobs`). All other blobs are kept anyway.
+    pub keep_chats: bool,
+    /// Record answers before they are used: for models whose answers cost something.
+    pub record_answers: bool,
+    /// How memory is made.
+    pub policy: Arc<Policy>,
+}
+
+impl FlushSettings {
+    /// The pause before the next try: doubling from the least to the most, of which `luck` (0 to 1) takes up to half
+    /// away, so that many batches that failed together do not come back together.
+    pub fn backoff(&self, tries: u32, luck: f64) -> Duration {
+        let doubled = self.backoff_min.saturating_mul(2_u32.saturating_pow(tries.min(30)));
+        doubled.min(self.backoff_max).mul_f64(1.0 - luck.clamp(0.0, 1.0) / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::{BlobType, NewBlob};
+    use crate::ids::{BlobId, FlushId, Incarnation, Owner, SlotId, UserId, UserKey};
+    use crate::ports::{Answer, Batch, Entry, FlushOutcome, FlushRecord, FlushResult, Level, Taken, Usage};
+    use crate::profile::{Profile, Slot, SlotWrite};
+    use crate::schema::Schema;
+    use crate::testing::{ManualClock, SeededIds, WordCounter};
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+
+    fn settings() -> FlushSettings {
+        FlushSettings {
+            lease: Duration::from_secs(60),
+            max_tokens: 20,
+            max_blobs: 4,
+            max_attempts: 3,
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(60),
+            keep_chats: false,
+            record_answers: true,
+            policy: Arc::new(Policy {
+                schema: Schema { topics: vec![] },
+                strict: false,
+                validate: false,
+                max_sub_topics: 15,
+                max_memo_tokens: 50,
+                event_tags: vec![],
+                time_zone: TimeZone::UTC,
+            }),
+        }
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let settings = settings();
+        let pauses: Vec<u64> = (0..8).map(|tries| settings.backoff(tries, 0.0).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(settings.backoff(99, 1.0), Duration::from_secs(30));
+    }
+
+    fn sealed(payloads: &[&str]) -> (Taken, FlushId) {
+        let flush_id = FlushId(uuid::Uuid::from_u128(7));
+        let entry = |(n, payload): (u64, &&str)| Entry {
+            seq: n,
+            appended_at: Timestamp::UNIX_EPOCH,
+            blob: NewBlob {
+                id: BlobId(uuid::Uuid::from_u128(n.into())),
+                blob_type: BlobType::Chat,
+                tokens: 1,
+                payload: (*payload).to_owned(),
+            },
+        };
+        let entries = (1..).zip(payloads).map(entry).collect();
+        let batch = Batch { flush_id, blob_type: BlobType::Chat, attempts: 0, tries: 0, entries };
+        (Taken::Batch(batch, Level::default()), flush_id)
+    }
+
+    fn flush() -> Flush {
+        let key = UserKey { project: "p".into(), user: UserId(uuid::Uuid::nil()) };
+        let owner = Owner { key, incarnation: Incarnation(uuid::Uuid::nil()) };
+        let (clock, ids) = (Arc::new(ManualClock::new()), Arc::new(SeededIds::new(1)));
+        Flush::new(owner, BlobType::Chat, false, Arc::new(settings()), clock, ids, Arc::new(WordCounter))
+    }
+
+    #[test]
+    fn a_batch_is_sealed_anew_before_it_is_buried() {
+        let (taken, old) = sealed(&["garbage"]);
+        let mut flush = flush();
+        assert!(matches!(flush.next(Reply::Taken(taken)), Step::End(id, ..) if id == old));
+        let superseded = FlushRecord {
+            outcome: FlushOutcome::Superseded,
+            result: FlushResult::default(),
+            reason: None,
+            usage: Usage::default(),
+            refused: 0,
+            version: String::new(),
+        };
+        // A letter under an id that the journal does not know would leave the batch there, to be buried again.
+        let Step::Reseal(reseal) = flush.next(Reply::Ended(Some(superseded))) else { panic!("no reseal") };
+        assert_eq!(reseal.flush_id, old);
+        let end = flush.next(Reply::Resealed(true));
+        assert!(matches!(end, Step::End(id, ..) if id == reseal.new_flush_id));
+    }
+
+    /// The commit of an answer that was recorded for `shown`, found by a run that reads `present`.
+    fn commit_of_recorded(shown: i64, present: i64) -> Vec<&'static str> {
+        let slot = |revision| Slot {
+            id: SlotId(uuid::Uuid::from_u128(1)),
+            topic: "Work".into(),
+            sub_topic: "title".into(),
+            content: "nurse".into(),
+            attributes: serde_json::Map::new(),
+            revision,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+        };
+        let profile =
+            |revision| Profile { incarnation: Incarnation(uuid::Uuid::nil()), revision, slots: vec![slot(revision)] };
+        let draft = r#"{"profile":[{"action":"set","topic":"work","sub_topic":"title","memo":"vet"}]}"#;
+        let answer = Answer { text: draft.into(), usage: Usage::default(), version: String::new() };
+        let chat = r#"{"data":{"messages":[{"role":"user","content":"hi"}]},"created_at":"2025-06-01T00:00:00Z"}"#;
+        let (mut first, mut second) = (flush(), flush());
+        first.next(Reply::Taken(sealed(&[chat]).0));
+        first.next(Reply::Profile(Some(profile(shown))));
+        first.next(Reply::Answer(None));
+        let Step::RecordAnswer(_, 0, recorded) = first.next(Reply::Asked(Ok(answer))) else { panic!("not recorded") };
+        second.next(Reply::Taken(sealed(&[chat]).0));
+        second.next(Reply::Profile(Some(profile(present))));
+        let Step::Commit(commit) = second.next(Reply::Answer(Some(recorded))) else { panic!("no commit") };
+        commit.slots.iter().map(SlotWrite::action).collect()
+    }
+
+    #[test]
+    fn a_recorded_answer_is_compared_with_what_the_model_was_shown() {
+        assert_eq!(commit_of_recorded(1, 1), ["update"]);
+        // A client changed the slot after the model had answered, and before the run that commits began.
+        assert_eq!(commit_of_recorded(1, 2), ["overruled"]);
+    }
+}

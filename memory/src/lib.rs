@@ -1,0 +1,19 @@
+//! What a memory is.
+//!
+//! Domain types, the buffer and flush state machines, extraction rules, context packing and ranking, and the
+//! ports behind which all I/O lies. Nothing here opens a socket or knows an actor: time and randomness come in as
+//! arguments, and what should happen outside is returned as a value.
+
+pub mod blob;
+pub mod buffer;
+pub mod dates;
+pub mod event;
+pub mod extraction;
+pub mod flush;
+pub mod ids;
+pub mod ports;
+pub mod profile;
+pub mod schema;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod text;

@@ -1,0 +1,22 @@
+//! The ports: what the memory needs from outside, as small traits.
+//!
+//! An adapter may be called from any runtime and any thread: one that owns sockets moves the work to the runtime
+//! that opened them. To add an adapter, implement the trait and run its contract suite ([`crate::testing`], feature
+//! `testing`) against it.
+
+mod clock;
+mod counter;
+mod journal;
+mod model;
+mod store;
+
+pub use clock::{Clock, SystemClock};
+pub use counter::TokenCounter;
+pub use journal::{
+    Append, Batch, Due, Entry, Journal, JournalError, Level, Release, Removed, Reseal, Standing, Take, Taken,
+};
+pub use model::{Answer, LanguageModel, ModelError, Usage};
+pub use store::{
+    BlobPage, Commit, CommitReply, DeadLetter, EventFilter, FlushOutcome, FlushRecord, FlushResult, NewSlot,
+    SlotChange, Store, StoreError, StoredBlob, User, Written,
+};

@@ -1,0 +1,333 @@
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::blob::{BlobType, NewBlob};
+use crate::event::{Event, EventTag, Gist};
+use crate::ids::{BlobId, EventId, FlushId, Incarnation, Owner, SlotId, UserId, UserKey};
+use crate::ports::{Answer, Usage};
+use crate::profile::{Profile, SlotWrite};
+
+/// Why a store did not do what it was asked. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot be reached or cannot write now. The outcome of a write is unknown.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// The store holds something that this version cannot read.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+}
+
+/// A user.
+#[derive(Clone, PartialEq, Debug)]
+pub struct User {
+    /// Its id.
+    pub id: UserId,
+    /// Its present life.
+    pub incarnation: Incarnation,
+    /// See [`Profile::revision`].
+    pub revision: i64,
+    /// What the client stored with it.
+    pub data: Option<Map<String, Value>>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its data was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A slot that a client adds.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NewSlot {
+    /// Its id.
+    pub id: SlotId,
+    /// The topic.
+    pub topic: String,
+    /// The sub-topic.
+    pub sub_topic: String,
+    /// The memo.
+    pub content: String,
+    /// What else the client stores with it, without topic and sub-topic.
+    pub attributes: Map<String, Value>,
+}
+
+/// A change that a client makes to a slot.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SlotChange {
+    /// The new memo.
+    pub content: String,
+    /// The new address and attributes; none keeps the old ones.
+    pub address: Option<(String, String, Map<String, Value>)>,
+}
+
+/// Which events to read.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct EventFilter {
+    /// Events at most, newest first.
+    pub limit: u32,
+    /// Only events stored at this instant or later.
+    pub since: Option<Timestamp>,
+    /// Only events that carry all of these tags, with any value.
+    pub tags: Vec<String>,
+    /// Only events that carry all of these tags with these values.
+    pub tag_values: Vec<EventTag>,
+}
+
+/// Which blobs to list: newest first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BlobPage {
+    /// Blobs to pass over.
+    pub offset: u64,
+    /// Blobs at most.
+    pub limit: u64,
+}
+
+/// A blob that outlived its flush.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StoredBlob {
+    /// The blob.
+    pub blob: NewBlob,
+    /// When it was appended to the journal.
+    pub created_at: Timestamp,
+}
+
+/// How an optimistic write ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Written {
+    /// Done.
+    Done,
+    /// The memory of this user has moved on: read again and repeat.
+    Stale,
+    /// There is no such user or row.
+    Unknown,
+}
+
+/// How a flush ended. A flush has exactly one outcome, whoever was slow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlushOutcome {
+    /// Its blobs took effect.
+    Committed,
+    /// It failed for good; its blobs are dead letters.
+    Dead,
+    /// Its user was deleted.
+    Cancelled,
+    /// A blob was deleted from its batch; what remains is to be sealed under a new id.
+    Superseded,
+}
+
+impl FlushOutcome {
+    /// All outcomes.
+    pub const ALL: [Self; 4] = [Self::Committed, Self::Dead, Self::Cancelled, Self::Superseded];
+
+    /// The name in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// What a committed flush did, in the shape of the wire.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FlushResult {
+    /// Its event; none when nothing was worth remembering.
+    pub event_id: Option<EventId>,
+    /// Slots that are new.
+    pub add_profiles: Vec<SlotId>,
+    /// Slots that changed.
+    pub update_profiles: Vec<SlotId>,
+    /// Slots that went.
+    pub delete_profiles: Vec<SlotId>,
+}
+
+/// The row of a flush that has ended.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FlushRecord {
+    /// How it ended.
+    pub outcome: FlushOutcome,
+    /// What it did; empty unless committed.
+    pub result: FlushResult,
+    /// Why, unless committed.
+    pub reason: Option<String>,
+    /// What the model calls cost.
+    pub usage: Usage,
+    /// Items of the extraction that were refused, and slots in which a client overruled the flush.
+    pub refused: u32,
+    /// The version of prompt or rules.
+    pub version: String,
+}
+
+/// Everything that one flush changes, in one transaction.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Whose memory.
+    pub owner: Owner,
+    /// The flush.
+    pub flush_id: FlushId,
+    /// The revision of the memory that `slots` was planned against.
+    pub base_revision: i64,
+    /// The blobs that take effect.
+    pub blob_ids: Vec<BlobId>,
+    /// The row of the flush; its outcome is [`FlushOutcome::Committed`].
+    pub record: FlushRecord,
+    /// Profile changes.
+    pub slots: Vec<SlotWrite>,
+    /// The event, with its gists in order of position.
+    pub event: Option<(Event, Vec<Gist>)>,
+    /// Blobs to keep.
+    pub keep: Vec<StoredBlob>,
+    /// The time of the commit.
+    pub now: Timestamp,
+}
+
+/// How a commit ended. Only `Done` and `UserGone` have changed anything.
+#[derive(Clone, PartialEq, Debug)]
+pub enum CommitReply {
+    /// All of it is stored.
+    Done,
+    /// The flush had an outcome already.
+    Decided(FlushRecord),
+    /// The user or this life of it is gone; the flush is recorded as [`FlushOutcome::Cancelled`].
+    UserGone,
+    /// These blobs have taken effect in another flush, or are in a dead letter.
+    AppliedBefore(Vec<BlobId>),
+    /// The memory of this user has moved on: plan again from its present profile.
+    Stale,
+}
+
+/// A flush that failed for good, with its blobs.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DeadLetter {
+    /// Why.
+    pub reason: String,
+    /// Its blobs, in order.
+    pub blobs: Vec<StoredBlob>,
+}
+
+/// The system of record.
+///
+/// Each method is one transaction. Every change of profile or events adds one to the user's revision; a commit adds
+/// one however much it changes, and none when it changes neither (it is empty, or a client overruled all of it).
+/// Of events and blobs of one instant, the one that was stored last is the newest. A method that is given an unknown user changes nothing and says so with `false`, `None`, an empty list or
+/// [`Written::Unknown`]. Errors are those of [`StoreError`].
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Creates a user. False when the id is taken.
+    async fn create_user(
+        &self,
+        key: &UserKey,
+        incarnation: Incarnation,
+        data: Option<&Map<String, Value>>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Reads a user.
+    async fn user(&self, key: &UserKey) -> Result<Option<User>, StoreError>;
+
+    /// Replaces the data of a user.
+    async fn update_user(&self, key: &UserKey, data: &Map<String, Value>, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Deletes a user and all its rows, and leaves a purge order. Returns the life that ended.
+    async fn delete_user(&self, key: &UserKey, now: Timestamp) -> Result<Option<Incarnation>, StoreError>;
+
+    /// Purge orders that were not carried out yet, oldest first.
+    async fn purge_orders(&self, limit: u32) -> Result<Vec<Owner>, StoreError>;
+
+    /// Marks a purge order as carried out. The tombstone stays.
+    async fn purge_done(&self, owner: &Owner, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Reads the profile.
+    async fn profile(&self, key: &UserKey) -> Result<Option<Profile>, StoreError>;
+
+    /// Adds a slot with revision 1, and its first history entry. A slot of this id that is there already stays as it
+    /// is, and the answer is true: a call whose outcome is unknown may be repeated. False for an unknown user alone.
+    async fn add_slot(&self, key: &UserKey, slot: &NewSlot, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Changes a slot, and adds to its history.
+    async fn update_slot(
+        &self,
+        key: &UserKey,
+        id: SlotId,
+        change: &SlotChange,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Deletes a slot; its history tells that a client did.
+    async fn delete_slot(&self, key: &UserKey, id: SlotId, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Reads events, newest first.
+    async fn events(&self, key: &UserKey, filter: &EventFilter) -> Result<Vec<Event>, StoreError>;
+
+    /// Reads one event with its gists, and the revision of the user's memory at that instant.
+    async fn event(&self, key: &UserKey, id: EventId) -> Result<Option<(Event, Vec<Gist>, i64)>, StoreError>;
+
+    /// Replaces an event and its gists, if the memory of the user is still at `base_revision`. It keeps its place among
+    /// events of one instant. An event that is not there is [`Written::Unknown`] at any revision.
+    async fn replace_event(
+        &self,
+        key: &UserKey,
+        event: &Event,
+        gists: &[Gist],
+        base_revision: i64,
+    ) -> Result<Written, StoreError>;
+
+    /// Deletes an event and its gists.
+    async fn delete_event(&self, key: &UserKey, id: EventId) -> Result<bool, StoreError>;
+
+    /// The newest gists, newest event first and in order of position within an event, and the revision of the
+    /// user's memory at that instant.
+    async fn gists(&self, key: &UserKey, limit: u32) -> Result<Option<(i64, Vec<Gist>)>, StoreError>;
+
+    /// Reads a stored blob.
+    async fn blob(&self, key: &UserKey, id: BlobId) -> Result<Option<StoredBlob>, StoreError>;
+
+    /// The ids of stored blobs of one type, newest first.
+    async fn blob_ids(&self, key: &UserKey, blob_type: BlobType, page: BlobPage) -> Result<Vec<BlobId>, StoreError>;
+
+    /// Deletes a stored blob. What was made of it stays.
+    async fn delete_blob(&self, key: &UserKey, id: BlobId) -> Result<bool, StoreError>;
+
+    /// Commits a flush: see [`CommitReply`]. The order of the checks is: outcome, user, blobs, revision.
+    async fn commit(&self, commit: &Commit) -> Result<CommitReply, StoreError>;
+
+    /// Ends a flush without effect, as dead (with its letter), cancelled or superseded. Returns the outcome that
+    /// was there already, if any; then nothing has changed. Of the letter's blobs only those are kept that have not
+    /// taken effect and are in no other letter: a letter of which none is left is not stored.
+    async fn end_flush(
+        &self,
+        owner: &Owner,
+        flush_id: FlushId,
+        record: &FlushRecord,
+        dead: Option<&DeadLetter>,
+        now: Timestamp,
+    ) -> Result<Option<FlushRecord>, StoreError>;
+
+    /// Reads the row of a flush that has ended.
+    async fn flush(&self, key: &UserKey, flush_id: FlushId) -> Result<Option<FlushRecord>, StoreError>;
+
+    /// The ids of the dead letters' blobs of one type, in order of their flushes.
+    async fn dead_blob_ids(&self, key: &UserKey, blob_type: BlobType) -> Result<Vec<BlobId>, StoreError>;
+
+    /// Records a model's answer to one part of a flush before it is used, and returns the one that counts: the
+    /// first that was recorded.
+    async fn record_answer(
+        &self,
+        owner: &Owner,
+        flush_id: FlushId,
+        part: u32,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Result<Answer, StoreError>;
+
+    /// Reads a recorded answer.
+    async fn answer(&self, key: &UserKey, flush_id: FlushId, part: u32) -> Result<Option<Answer>, StoreError>;
+
+    /// Forgets which blobs were applied before an instant, recorded answers of ended flushes and purged tombstones
+    /// of that age. Returns the number of rows, `limit` at most.
+    async fn forget_before(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+}

@@ -1,0 +1,29 @@
+//! Stand-ins for the ports, and the contract suites that every adapter must pass. For tests only.
+
+mod clock;
+mod faults;
+mod journal;
+pub mod journal_contract;
+mod model;
+mod store;
+pub mod store_contract;
+mod store_rows;
+mod texts;
+
+pub use clock::{ManualClock, SeededIds};
+pub use journal::{JournalSnapshot, MemoryJournal};
+pub use model::ScriptedModel;
+pub use store::MemoryStore;
+pub use store_rows::{AppliedRow, HistoryRow, UserRows};
+
+use crate::ports::TokenCounter;
+
+/// Counts words: a token counter that a reader of a test can follow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WordCounter;
+
+impl TokenCounter for WordCounter {
+    fn count(&self, text: &str) -> u32 {
+        u32::try_from(text.split_whitespace().count()).unwrap_or(u32::MAX)
+    }
+}

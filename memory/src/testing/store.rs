@@ -1,0 +1,317 @@
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::faults::{Injected, Shared};
+use super::store_rows::{UserRows, in_order};
+use crate::blob::BlobType;
+use crate::event::{Event, Gist};
+use crate::ids::{BlobId, EventId, FlushId, Incarnation, Owner, SlotId, UserKey};
+use crate::ports::{
+    Answer, BlobPage, Commit, CommitReply, DeadLetter, EventFilter, FlushRecord, NewSlot, SlotChange, Store,
+    StoreError, StoredBlob, User, Written,
+};
+use crate::profile::Profile;
+
+/// A store in memory. Clones share what they hold.
+#[derive(Clone, Default)]
+pub struct MemoryStore(Shared<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    users: BTreeMap<UserKey, UserRows>,
+    /// In order of deletion.
+    tombstones: Vec<Tombstone>,
+}
+
+#[derive(Debug)]
+struct Tombstone {
+    owner: Owner,
+    purged_at: Option<Timestamp>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The next `calls` fail as unavailable before they act.
+    pub fn fail_next(&self, calls: u32) {
+        self.0.fail_next(calls);
+    }
+
+    /// The next `calls` act, and then fail as unavailable: outcome unknown.
+    pub fn fail_after_next(&self, calls: u32) {
+        self.0.fail_after_next(calls);
+    }
+
+    /// All rows of a user, as they are now. Tombstones and purge orders are not among them.
+    pub fn rows_of(&self, key: &UserKey) -> UserRows {
+        self.0.inspect(|state| state.users.get(key).cloned().unwrap_or_default())
+    }
+
+    fn call<T>(&self, act: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
+        self.0.call(act).map_err(|Injected| StoreError::Unavailable("failure ordered by the test".into()))
+    }
+
+    /// Acts on the rows of a user who lives; otherwise the answer is `T`'s default.
+    fn on<T: Default>(&self, key: &UserKey, act: impl FnOnce(&mut UserRows) -> T) -> Result<T, StoreError> {
+        self.call(|state| state.living(key).map(act).unwrap_or_default())
+    }
+}
+
+impl State {
+    fn living(&mut self, key: &UserKey) -> Option<&mut UserRows> {
+        self.users.get_mut(key).filter(|rows| rows.user.is_some())
+    }
+
+    fn life(&mut self, owner: &Owner) -> Option<&mut UserRows> {
+        let lives = |rows: &&mut UserRows| rows.user.as_ref().is_some_and(|u| u.incarnation == owner.incarnation);
+        self.users.get_mut(&owner.key).filter(lives)
+    }
+
+    fn delete_user(&mut self, key: &UserKey) -> Option<Incarnation> {
+        let incarnation = self.living(key)?.user.as_ref()?.incarnation;
+        self.users.remove(key);
+        let owner = Owner { key: key.clone(), incarnation };
+        self.tombstones.push(Tombstone { owner, purged_at: None });
+        Some(incarnation)
+    }
+
+    fn forget_before(&mut self, before: Timestamp, limit: u32) -> u64 {
+        let mut left = u64::from(limit);
+        let mut forget = |old: bool| {
+            let goes = old && left > 0;
+            left -= u64::from(goes);
+            !goes
+        };
+        for rows in self.users.values_mut() {
+            rows.applied.retain(|row| forget(row.at < before));
+            let flushes = &rows.flushes;
+            rows.answers.retain(|(flush_id, _), (_, at)| forget(*at < before && flushes.contains_key(flush_id)));
+        }
+        self.tombstones.retain(|t| forget(t.purged_at.is_some_and(|at| at < before)));
+        u64::from(limit) - left
+    }
+}
+
+fn end_flush(
+    rows: &mut UserRows,
+    flush_id: FlushId,
+    record: &FlushRecord,
+    dead: Option<&DeadLetter>,
+    now: Timestamp,
+) -> Option<FlushRecord> {
+    if let Some((decided, _)) = rows.flushes.get(&flush_id) {
+        return Some(decided.clone());
+    }
+    rows.flushes.insert(flush_id, (record.clone(), now));
+    if let Some(mut letter) = dead.cloned() {
+        letter.blobs.retain(|stored| !rows.is_done(stored.blob.id));
+        if !letter.blobs.is_empty() {
+            rows.dead.insert(flush_id, letter);
+        }
+    }
+    None
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn create_user(
+        &self,
+        key: &UserKey,
+        incarnation: Incarnation,
+        data: Option<&Map<String, Value>>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.call(|state| {
+            let rows = state.users.entry(key.clone()).or_default();
+            let is_new = rows.user.is_none();
+            rows.user.get_or_insert_with(|| User {
+                id: key.user,
+                incarnation,
+                revision: 0,
+                data: data.cloned(),
+                created_at: now,
+                updated_at: now,
+            });
+            is_new
+        })
+    }
+
+    async fn user(&self, key: &UserKey) -> Result<Option<User>, StoreError> {
+        self.on(key, |rows| rows.user.clone())
+    }
+
+    async fn update_user(&self, key: &UserKey, data: &Map<String, Value>, now: Timestamp) -> Result<bool, StoreError> {
+        self.on(key, |rows| {
+            let Some(user) = &mut rows.user else { return false };
+            user.data = Some(data.clone());
+            user.updated_at = now;
+            true
+        })
+    }
+
+    async fn delete_user(&self, key: &UserKey, _now: Timestamp) -> Result<Option<Incarnation>, StoreError> {
+        self.call(|state| state.delete_user(key))
+    }
+
+    async fn purge_orders(&self, limit: u32) -> Result<Vec<Owner>, StoreError> {
+        self.call(|state| {
+            let orders = state.tombstones.iter().filter(|t| t.purged_at.is_none());
+            orders.take(limit as usize).map(|t| t.owner.clone()).collect()
+        })
+    }
+
+    async fn purge_done(&self, owner: &Owner, now: Timestamp) -> Result<(), StoreError> {
+        self.call(|state| {
+            if let Some(tombstone) = state.tombstones.iter_mut().find(|t| t.owner == *owner) {
+                tombstone.purged_at.get_or_insert(now);
+            }
+        })
+    }
+
+    async fn profile(&self, key: &UserKey) -> Result<Option<Profile>, StoreError> {
+        self.on(key, |rows| rows.profile())
+    }
+
+    async fn add_slot(&self, key: &UserKey, slot: &NewSlot, now: Timestamp) -> Result<bool, StoreError> {
+        self.on(key, |rows| rows.add_slot(slot, now))
+    }
+
+    async fn update_slot(
+        &self,
+        key: &UserKey,
+        id: SlotId,
+        change: &SlotChange,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.on(key, |rows| rows.update_slot(id, change, now))
+    }
+
+    async fn delete_slot(&self, key: &UserKey, id: SlotId, now: Timestamp) -> Result<bool, StoreError> {
+        self.on(key, |rows| rows.delete_slot(id, now))
+    }
+
+    async fn events(&self, key: &UserKey, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
+        self.on(key, |rows| rows.events(filter))
+    }
+
+    async fn event(&self, key: &UserKey, id: EventId) -> Result<Option<(Event, Vec<Gist>, i64)>, StoreError> {
+        self.on(key, |rows| {
+            let revision = rows.user.as_ref()?.revision;
+            let (event, gists) = rows.event(id)?.clone();
+            Some((event, gists, revision))
+        })
+    }
+
+    async fn replace_event(
+        &self,
+        key: &UserKey,
+        event: &Event,
+        gists: &[Gist],
+        base_revision: i64,
+    ) -> Result<Written, StoreError> {
+        self.call(|state| {
+            let Some(rows) = state.living(key) else { return Written::Unknown };
+            let revision = rows.user.as_ref().map(|u| u.revision);
+            let Some(stored) = rows.event(event.id) else { return Written::Unknown };
+            if revision != Some(base_revision) {
+                return Written::Stale;
+            }
+            *stored = (event.clone(), in_order(gists));
+            rows.bump();
+            Written::Done
+        })
+    }
+
+    async fn delete_event(&self, key: &UserKey, id: EventId) -> Result<bool, StoreError> {
+        self.on(key, |rows| {
+            let known = rows.event(id).is_some();
+            if known {
+                rows.events.retain(|(event, _)| event.id != id);
+                rows.bump();
+            }
+            known
+        })
+    }
+
+    async fn gists(&self, key: &UserKey, limit: u32) -> Result<Option<(i64, Vec<Gist>)>, StoreError> {
+        self.on(key, |rows| Some((rows.user.as_ref()?.revision, rows.gists(limit))))
+    }
+
+    async fn blob(&self, key: &UserKey, id: BlobId) -> Result<Option<StoredBlob>, StoreError> {
+        self.on(key, |rows| rows.blobs.iter().find(|b| b.blob.id == id).cloned())
+    }
+
+    async fn blob_ids(&self, key: &UserKey, blob_type: BlobType, page: BlobPage) -> Result<Vec<BlobId>, StoreError> {
+        let [offset, limit] = [page.offset, page.limit].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        self.on(key, |rows| {
+            let mut blobs: Vec<_> = rows.blobs.iter().rev().filter(|b| b.blob.blob_type == blob_type).collect();
+            blobs.sort_by_key(|b| std::cmp::Reverse(b.created_at));
+            blobs.into_iter().skip(offset).take(limit).map(|b| b.blob.id).collect()
+        })
+    }
+
+    async fn delete_blob(&self, key: &UserKey, id: BlobId) -> Result<bool, StoreError> {
+        self.on(key, |rows| {
+            let before = rows.blobs.len();
+            rows.blobs.retain(|b| b.blob.id != id);
+            rows.blobs.len() < before
+        })
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<CommitReply, StoreError> {
+        self.call(|state| state.users.entry(commit.owner.key.clone()).or_default().commit(commit))
+    }
+
+    async fn end_flush(
+        &self,
+        owner: &Owner,
+        flush_id: FlushId,
+        record: &FlushRecord,
+        dead: Option<&DeadLetter>,
+        now: Timestamp,
+    ) -> Result<Option<FlushRecord>, StoreError> {
+        self.call(|state| state.life(owner).and_then(|rows| end_flush(rows, flush_id, record, dead, now)))
+    }
+
+    async fn flush(&self, key: &UserKey, flush_id: FlushId) -> Result<Option<FlushRecord>, StoreError> {
+        self.call(|state| {
+            let rows = state.users.get(key)?;
+            rows.flushes.get(&flush_id).map(|(record, _)| record.clone())
+        })
+    }
+
+    async fn dead_blob_ids(&self, key: &UserKey, blob_type: BlobType) -> Result<Vec<BlobId>, StoreError> {
+        self.on(key, |rows| {
+            let blobs = rows.dead.values().flat_map(|letter| &letter.blobs).map(|stored| &stored.blob);
+            blobs.filter(|blob| blob.blob_type == blob_type).map(|blob| blob.id).collect()
+        })
+    }
+
+    async fn record_answer(
+        &self,
+        owner: &Owner,
+        flush_id: FlushId,
+        part: u32,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Result<Answer, StoreError> {
+        self.call(|state| match state.life(owner) {
+            Some(rows) => rows.answers.entry((flush_id, part)).or_insert_with(|| (answer.clone(), now)).0.clone(),
+            None => answer.clone(),
+        })
+    }
+
+    async fn answer(&self, key: &UserKey, flush_id: FlushId, part: u32) -> Result<Option<Answer>, StoreError> {
+        self.on(key, |rows| rows.answers.get(&(flush_id, part)).map(|(answer, _)| answer.clone()))
+    }
+
+    async fn forget_before(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.call(|state| state.forget_before(before, limit))
+    }
+}

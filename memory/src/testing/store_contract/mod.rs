@@ -1,0 +1,123 @@
+//! What every [`crate::ports::Store`] must do.
+//!
+//! An adapter implements [`StoreHarness`], writes an async factory of it and calls
+//! [`crate::store_contract_tests!`] with the path of the factory: each case becomes a test of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by a panic")]
+#![allow(missing_docs, reason = "the name of a case says what it proves")]
+
+pub mod blobs;
+pub mod commits;
+pub mod deletion;
+pub mod events;
+pub mod flushes;
+pub mod isolation;
+mod kit;
+pub mod races;
+pub mod slots;
+pub mod users;
+
+pub use kit::{Kit, StoreHarness};
+
+/// Makes a test of each case of the store contract.
+///
+/// The argument is the path of an async function without arguments that returns a
+/// [`StoreHarness`](crate::testing::store_contract::StoreHarness) around a fresh, empty store. The calling crate
+/// needs `tokio` with `macros` and `rt-multi-thread`.
+#[macro_export]
+macro_rules! store_contract_tests {
+    ($factory:path) => {
+        $crate::contract_cases! { $factory; store_contract;
+            users:
+                a_user_is_as_it_was_created
+                a_user_id_is_taken_once
+                a_user_may_have_no_data
+                updating_a_user_replaces_its_data
+                an_unknown_user_has_nothing;
+            slots:
+                a_slot_is_added_with_revision_one
+                adding_a_slot_may_be_repeated
+                a_slot_is_changed
+                a_slot_keeps_its_address_unless_told
+                a_slot_is_deleted
+                an_unknown_slot_is_not_changed
+                the_newest_slot_comes_first
+                slots_may_share_a_name
+                slot_text_round_trips
+                every_slot_change_is_in_the_history;
+            events:
+                an_event_is_as_it_was_committed
+                events_come_newest_first
+                events_of_one_instant_come_last_stored_first
+                a_replaced_event_keeps_its_place_in_an_instant
+                events_are_filtered_by_time
+                events_are_filtered_by_tags
+                an_event_is_replaced
+                replacing_needs_the_present_revision
+                replacing_an_unknown_event_does_nothing
+                an_unknown_event_is_unknown_before_it_is_stale
+                an_event_is_deleted_with_its_gists
+                gists_come_newest_event_first
+                a_replaced_event_keeps_its_place
+                event_text_round_trips;
+            blobs:
+                a_blob_is_as_it_was_kept
+                blobs_are_paged_newest_first
+                blobs_of_one_instant_come_last_stored_first
+                a_blob_is_deleted
+                blob_text_round_trips;
+            commits:
+                a_commit_stores_everything
+                a_repeated_commit_changes_nothing
+                a_commit_for_a_deleted_user_is_cancelled
+                a_commit_for_another_life_is_cancelled
+                a_blob_takes_effect_once
+                a_stale_commit_changes_nothing
+                a_commit_adds_one_to_the_revision
+                a_commit_that_changes_nothing_leaves_the_revision
+                a_commit_writes_slots
+                the_checks_have_an_order
+                blobs_of_other_users_do_not_clash
+                deleted_blobs_stay_applied;
+            flushes:
+                a_flush_ends_once
+                an_ended_flush_is_not_committed
+                a_committed_flush_is_not_ended
+                every_outcome_is_kept
+                dead_letters_are_listed_in_order
+                an_undone_flush_leaves_its_blobs_free
+                a_dead_blob_takes_no_effect
+                a_dead_blob_is_buried_once
+                an_applied_blob_is_not_buried
+                an_empty_letter_is_not_stored
+                dead_blobs_of_other_users_do_not_clash
+                a_deleted_user_gets_no_dead_letter
+                the_first_answer_counts
+                answers_are_kept_by_part
+                a_deleted_user_gets_no_answer;
+            races:
+                concurrent_commits_of_a_flush_happen_once
+                concurrent_commits_at_one_revision_happen_once
+                concurrent_commits_of_a_blob_happen_once
+                concurrent_ends_and_commits_have_one_outcome
+                concurrent_creations_have_one_winner
+                concurrent_slot_changes_all_count
+                concurrent_answers_agree
+                a_deletion_and_a_commit_leave_nothing;
+            deletion:
+                deleting_a_user_leaves_nothing
+                deleting_an_unknown_user_does_nothing
+                a_user_made_anew_inherits_nothing
+                purge_orders_wait_until_done
+                each_life_has_its_purge_order
+                old_rows_are_forgotten
+                forgetting_has_a_limit
+                young_rows_are_kept;
+            isolation:
+                a_user_id_may_live_in_two_projects
+                no_project_reads_another
+                no_project_changes_another
+                no_user_touches_another;
+        }
+    };
+}
