@@ -6,6 +6,7 @@
 
 pub mod blob;
 pub mod buffer;
+pub mod context;
 pub mod dates;
 pub mod event;
 pub mod extraction;
@@ -13,7 +14,9 @@ pub mod flush;
 pub mod ids;
 pub mod ports;
 pub mod profile;
+pub mod recall;
 pub mod schema;
+pub mod search;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod text;

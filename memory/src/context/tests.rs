@@ -1,0 +1,264 @@
+use super::*;
+use crate::event::{EventData, Gist};
+use crate::ids::{GistId, Incarnation, SlotId};
+use crate::profile::{Profile, Slot};
+use crate::testing::WordCounter;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+/// The words of the frame.
+const FRAME_WORDS: u32 = 36;
+
+fn request(max_tokens: u32) -> ContextRequest {
+    ContextRequest {
+        max_tokens,
+        filter: ProfileFilter::default(),
+        profile_event_ratio: 0.5,
+        chats: None,
+        threshold: 0.2,
+        time_range_in_days: 180,
+        require_event_summary: false,
+        custom_prompt: None,
+        fill_window_with_events: false,
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_000_000_000).unwrap()
+}
+
+/// So many days before now.
+fn ago(days: i64) -> Timestamp {
+    now() - SignedDuration::from_hours(24 * days)
+}
+
+fn profile(contents: &[&str]) -> KnownProfile {
+    let slot = |content: &&str| Slot {
+        id: SlotId(Uuid::nil()),
+        topic: "topic".into(),
+        sub_topic: "sub".into(),
+        content: (*content).into(),
+        attributes: serde_json::Map::new(),
+        revision: 1,
+        created_at: now(),
+        updated_at: now(),
+    };
+    let slots = contents.iter().map(slot).collect();
+    KnownProfile::new(Profile { incarnation: Incarnation(Uuid::nil()), revision: 1, slots }, &WordCounter)
+}
+
+/// Gists (text, date, age in days), newest first, each the only one of its event.
+fn gists(gists: &[(&str, Option<&str>, i64)]) -> KnownGists {
+    let gist = |(event, (text, date, days)): (u128, &(&str, Option<&str>, i64))| Gist {
+        id: GistId(Uuid::nil()),
+        event_id: EventId(Uuid::from_u128(event)),
+        position: 0,
+        text: (*text).into(),
+        occurred_at: date.map(str::to_owned),
+        said_at: None,
+        sources: Vec::new(),
+        created_at: ago(*days),
+        updated_at: ago(*days),
+    };
+    KnownGists::new(1, (0..).zip(gists).map(gist).collect(), &WordCounter)
+}
+
+fn pack(request: &ContextRequest, profile: &KnownProfile, gists: &KnownGists) -> Packed {
+    let remembered = Remembered { profile: Some(profile), gists: Some(gists), events: &[] };
+    Packer::new(Arc::new(WordCounter)).pack(request, &remembered, now())
+}
+
+fn chat(words: &str) -> Option<Vec<String>> {
+    Some(vec![words.to_owned()])
+}
+
+#[test]
+fn a_context_has_both_parts_in_a_frame() {
+    let gists = gists(&[("went hiking", Some("2023-05-08"), 1), ("likes tea", None, 2)]);
+    let packed = pack(&request(500), &profile(&["nurse", "Rome"]), &gists);
+    let lines: Vec<&str> = packed.text.lines().collect();
+    assert_eq!((lines[0], lines[1]), ("---", "# Memory"));
+    assert_eq!(
+        lines[3..],
+        [
+            "## User profile",
+            "- topic::sub: nurse",
+            "- topic::sub: Rome",
+            "",
+            "## Events, under the day they were told [when they happened]",
+            "- likes tea",
+            "2023-05-08:",
+            "- went hiking",
+            "---"
+        ]
+    );
+    assert!(packed.text.ends_with("---\n"));
+    assert_eq!((packed.slots_shown, packed.slots_left_out, packed.events_shown, packed.events_left_out), (2, 0, 2, 0));
+}
+
+#[test]
+fn too_small_a_budget_and_nothing_known_give_the_frame() {
+    let empty = Packer::new(Arc::new(WordCounter)).pack(&request(500), &Remembered::default(), now());
+    assert_eq!(WordCounter.count(&empty.text), FRAME_WORDS);
+    for max_tokens in [0, 10, FRAME_WORDS] {
+        let packed = pack(&request(max_tokens), &profile(&["nurse"]), &gists(&[("tea", None, 1)]));
+        assert_eq!(packed.text, empty.text);
+        assert_eq!((packed.slots_left_out, packed.events_left_out), (1, 1));
+    }
+}
+
+#[test]
+fn the_ratio_shares_the_budget() {
+    // Lines of three words each.
+    let (profile, gists) = (profile(&["a"; 50]), gists(&[("b c", None, 1); 50]));
+    let shown = |ratio, fill| {
+        let request = ContextRequest { profile_event_ratio: ratio, fill_window_with_events: fill, ..request(100) };
+        let packed = pack(&request, &profile, &gists);
+        assert!(WordCounter.count(&packed.text) <= 100);
+        (packed.slots_shown, packed.events_shown)
+    };
+    assert_eq!(shown(0.2, false), (6, 14));
+    assert_eq!(shown(0.5, true), (16, 4));
+    assert_eq!(shown(1.0, false), (20, 0));
+}
+
+#[test]
+fn what_the_profile_leaves_over_goes_to_events_when_asked() {
+    let (profile, gists) = (profile(&["a"]), gists(&[("b c", None, 1); 50]));
+    let full = |fill| pack(&ContextRequest { fill_window_with_events: fill, ..request(100) }, &profile, &gists);
+    assert_eq!(full(false).events_shown, 16);
+    assert_eq!(full(true).events_shown, 19);
+    assert_eq!(full(true).events_left_out, 31);
+}
+
+#[test]
+fn a_line_that_does_not_fit_ends_its_part() {
+    let long = "word ".repeat(60);
+    let (profile, gists) = (profile(&["a", &long, "b"]), gists(&[("x", None, 1), (&long, None, 1), ("y", None, 1)]));
+    let packed = pack(&request(100), &profile, &gists);
+    assert_eq!((packed.slots_shown, packed.slots_left_out), (1, 2));
+    assert_eq!((packed.events_shown, packed.events_left_out), (1, 2));
+}
+
+#[test]
+fn chats_search_and_days_limit() {
+    let gists = gists(&[("met Ann", None, 1), ("red bike", None, 2), ("old red bike", None, 90)]);
+    let shown = |chats, days| {
+        let request = ContextRequest { chats, time_range_in_days: days, ..request(500) };
+        pack(&request, &profile(&[]), &gists).text.lines().filter(|l| l.starts_with("- ")).collect::<Vec<_>>().join("|")
+    };
+    assert_eq!(shown(chat("which bike?"), 180), "- red bike|- old red bike");
+    assert_eq!(shown(chat("which bike?"), 30), "- red bike");
+    assert_eq!(shown(chat("boat"), 180), "");
+    assert_eq!(shown(None, 30), "- met Ann|- red bike");
+    assert_eq!(shown(Some(Vec::new()), 30), "- met Ann|- red bike");
+    assert_eq!(shown(None, u32::MAX), "- met Ann|- red bike|- old red bike");
+    assert_eq!(shown(None, 0), "");
+}
+
+#[test]
+fn thresholds_that_nothing_reaches_show_nothing() {
+    let gists = gists(&[("red bike", None, 2)]);
+    for threshold in [2.0, f64::NAN] {
+        let request = ContextRequest { chats: chat("red bike"), threshold, ..request(500) };
+        assert_eq!(pack(&request, &profile(&[]), &gists).events_shown, 0);
+    }
+}
+
+#[test]
+fn gists_stand_under_their_dates_in_order_of_their_best() {
+    let may = Some("2023-05");
+    let gists = gists(&[("one", may, 1), ("two", Some("2023-06"), 2), ("three", None, 3), ("four", may, 4)]);
+    let text = pack(&request(500), &profile(&[]), &gists).text;
+    assert!(text.contains("happened]\n- three\n2023-05:\n- one\n- four\n2023-06:\n- two\n---\n"), "{text}");
+    // Five words: two of the first gist and one of its date, too few left for another date.
+    let request = ContextRequest { profile_event_ratio: 0.01, ..request(FRAME_WORDS + 2 * EDGE_TOKENS + 5) };
+    let packed = pack(&request, &profile(&[]), &gists);
+    assert_eq!((packed.events_shown, packed.events_left_out), (1, 3), "a date is paid for");
+}
+
+#[test]
+fn a_custom_prompt_is_literal_but_for_two_names() {
+    let (profile, gists) = (profile(&["{event_section} {x}"]), gists(&[("{profile_section}", None, 1)]));
+    let text = |prompt: &str, max_tokens| {
+        let request = ContextRequest { custom_prompt: Some(prompt.into()), ..request(max_tokens) };
+        pack(&request, &profile, &gists).text
+    };
+    let prompt = "P {profile_section} E {event_section} {foo} {profile_section.__class__} {{event_section}}";
+    let expected = "P - topic::sub: {event_section} {x} E - {profile_section} {foo} {profile_section.__class__} \
+                    {- {profile_section}}";
+    assert_eq!(text(prompt, 500), expected);
+    assert_eq!(text("nothing of it", 500), "nothing of it");
+    assert_eq!(text("", 500), "");
+    assert_eq!(text(prompt, 0), "P  E  {foo} {profile_section.__class__} {}");
+    assert_eq!(text("{event_section}|{event_section}", 8).split_whitespace().count(), 3, "both are paid for");
+    assert_eq!(text("{event_section} {event_section}", 6), " ", "twice two words do not fit into three");
+}
+
+#[test]
+fn summaries_show_whole_events() {
+    let gists = gists(&[("red bike", None, 1), ("met Ann", None, 2), ("blue bike", None, 3)]);
+    let event = |id: u128, tip: Option<&str>, days| Event {
+        id: EventId(Uuid::from_u128(id)),
+        flush_id: None,
+        data: EventData { event_tip: tip.map(str::to_owned), ..EventData::default() },
+        created_at: ago(days),
+        updated_at: ago(days),
+    };
+    let events =
+        [event(0, Some("A new bike\n\n- red bike\n- fast"), 1), event(1, Some("- met Ann"), 2), event(2, None, 3)];
+    let remembered = Remembered { profile: None, gists: Some(&gists), events: &events };
+    let shown = |chats, max_tokens| {
+        let request = ContextRequest { require_event_summary: true, chats, ..request(max_tokens) };
+        let packed = Packer::new(Arc::new(WordCounter)).pack(&request, &remembered, now());
+        let lines: Vec<&str> = packed.text.lines().filter(|line| line.starts_with("- ")).collect();
+        (lines.join("|"), packed.events_shown, packed.events_left_out)
+    };
+    assert_eq!(shown(chat("bike"), 500), ("- A new bike|- red bike|- fast".into(), 1, 0));
+    assert_eq!(shown(None, 500), ("- A new bike|- red bike|- fast|- met Ann".into(), 2, 0));
+    assert_eq!(shown(None, FRAME_WORDS + 8), (String::new(), 0, 2), "an event is shown whole or not at all");
+}
+
+/// What varies from one packing to the next.
+fn requests() -> impl Strategy<Value = ContextRequest> {
+    let prompt = prop::option::of("(A |\\{profile_section\\} |\\{event_section\\} ){0,4}");
+    (0.01..=1.0_f64, any::<bool>(), prop::option::of("([a-d] ){0,3}"), -0.2..1.2_f64, prompt).prop_map(
+        |(profile_event_ratio, fill_window_with_events, chats, threshold, custom_prompt)| ContextRequest {
+            profile_event_ratio,
+            fill_window_with_events,
+            chats: chats.map(|words| vec![words]),
+            threshold,
+            custom_prompt,
+            ..request(0)
+        },
+    )
+}
+
+proptest! {
+    // Each case packs 220 times.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn budgets_are_kept_and_larger_ones_lose_nothing(
+        slots in prop::collection::vec("([a-d] ){0,12}", 0..6),
+        lines in prop::collection::vec(("([a-d] ){0,12}", prop::option::of("2023-0[1-3]")), 0..10),
+        request in requests(),
+    ) {
+        let profile = profile(&slots.iter().map(String::as_str).collect::<Vec<_>>());
+        let lines: Vec<_> = lines.iter().map(|(text, date)| (text.as_str(), date.as_deref(), 1)).collect();
+        let gists = gists(&lines);
+        let frame = WordCounter.count(&pack(&request, &profile, &gists).text);
+        let mut before = Packed::default();
+        for max_tokens in 0..220 {
+            let packed = pack(&ContextRequest { max_tokens, ..request.clone() }, &profile, &gists);
+            prop_assert!(WordCounter.count(&packed.text) <= max_tokens.max(frame));
+            prop_assert!(packed.slots_shown >= before.slots_shown, "at {}", max_tokens);
+            prop_assert!(packed.events_shown >= before.events_shown, "at {}", max_tokens);
+            for line in before.text.lines().filter(|line| !line.is_empty()) {
+                let count = |text: &str| text.lines().filter(|l| *l == line).count();
+                prop_assert!(request.custom_prompt.is_some() || count(&packed.text) >= count(&before.text));
+            }
+            before = packed;
+        }
+    }
+}

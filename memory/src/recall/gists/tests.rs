@@ -1,0 +1,167 @@
+use super::*;
+use crate::ids::GistId;
+use crate::testing::WordCounter;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+/// A gist of an event, stored at a second.
+fn gist(event: u128, position: u32, second: i64, text: &str) -> Gist {
+    let at = Timestamp::from_second(second).unwrap();
+    Gist {
+        id: GistId(Uuid::nil()),
+        event_id: EventId(Uuid::from_u128(event)),
+        position,
+        text: text.into(),
+        occurred_at: None,
+        said_at: None,
+        sources: Vec::new(),
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+fn known(gists: Vec<Gist>) -> KnownGists {
+    KnownGists::new(1, gists, &WordCounter)
+}
+
+fn search(query: &str, threshold: f64) -> Search {
+    Search { query: query.into(), topk: 10, threshold, since: Timestamp::MIN }
+}
+
+fn texts(hits: &[Hit]) -> Vec<&str> {
+    hits.iter().map(|hit| hit.gist.text.as_str()).collect()
+}
+
+fn sample() -> KnownGists {
+    known(vec![
+        gist(3, 0, 30, "I bought a red bike"),
+        gist(2, 1, 20, "my brother paints"),
+        gist(2, 0, 20, "the bike shop closed"),
+        gist(1, 0, 10, "I bought a red bike"),
+    ])
+}
+
+#[test]
+fn the_best_comes_first_and_of_equals_the_newest() {
+    let hits = sample().search(&search("Which red bikes?", 0.2));
+    assert_eq!(texts(&hits), ["I bought a red bike", "I bought a red bike", "the bike shop closed"]);
+    assert!(hits[0].gist.created_at > hits[1].gist.created_at);
+    assert_eq!((hits[0].similarity, hits[1].similarity), (1.0, 1.0));
+    assert!(hits[2].similarity < 1.0);
+}
+
+#[test]
+fn thresholds() {
+    let count = |threshold| sample().search(&search("red bike", threshold)).len();
+    assert_eq!([count(1.0), count(0.2), count(1e-300)], [2, 3, 3]);
+    assert_eq!([count(2.0), count(f64::NAN), count(f64::INFINITY)], [0, 0, 0]);
+    let all = sample().search(&search("red bike", -1.0));
+    assert_eq!((all.len(), all[3].similarity, all[3].gist.text.as_str()), (4, 0.0, "my brother paints"));
+    let none = sample().search(&search("boat", 0.0));
+    let seconds: Vec<i64> = none.iter().map(|hit| hit.gist.created_at.as_second()).collect();
+    assert_eq!(seconds, [30, 20, 20, 10], "what matches nothing comes newest first");
+    assert!(sample().search(&search("boat", 0.2)).is_empty());
+}
+
+#[test]
+fn nothing_asked_is_nothing_found() {
+    assert!(sample().search(&search(" \n", -1.0)).is_empty());
+    assert!(sample().search(&Search { topk: 0, ..search("bike", -1.0) }).is_empty());
+    assert!(known(Vec::new()).search(&search("bike", -1.0)).is_empty());
+    assert!(sample().search_events(&Search { topk: 0, ..search("bike", -1.0) }).is_empty());
+}
+
+#[test]
+fn a_range_of_time_hides_what_is_older_and_its_scores() {
+    let since = Timestamp::from_second(20).unwrap();
+    let hits = sample().search(&Search { since, ..search("bike shop brother", 0.0) });
+    assert_eq!(texts(&hits).len(), 3);
+    let late = known(vec![gist(1, 1, 20, "a bike"), gist(1, 0, 10, "bike, bike and bike shop")]);
+    let hits = late.search(&Search { since, ..search("bike shop", 0.2) });
+    assert_eq!(hits[0].similarity, 1.0, "the best in the range is the measure");
+    let ranked = late.rank(&Search { since, ..search("bike shop", 0.2) }, Lending::CONTEXT);
+    assert_eq!(ranked, [(0, 1.0)]);
+}
+
+#[test]
+fn an_event_is_as_good_as_its_best_gist() {
+    let events = sample().search_events(&search("red bike", 0.2));
+    let ids: Vec<u128> = events.iter().map(|(id, _)| id.0.as_u128()).collect();
+    assert_eq!(ids, [3, 1, 2]);
+    assert_eq!((events[0].1, events[1].1), (1.0, 1.0));
+    let two = sample().search_events(&Search { topk: 2, ..search("red bike", -1.0) });
+    assert_eq!(two.len(), 2, "the limit counts events, not gists");
+}
+
+#[test]
+fn hits_lend_to_their_neighbours_in_their_event_alone() {
+    let known = known(vec![
+        gist(2, 0, 20, "something else"),
+        gist(1, 3, 10, "far away from it"),
+        gist(1, 2, 10, "it was great fun"),
+        gist(1, 1, 10, "I went to the lake"),
+        gist(1, 0, 10, "hello again"),
+    ]);
+    let ranked = known.rank(&search("lake", 0.2), Lending::CONTEXT);
+    let places: Vec<usize> = ranked.iter().map(|hit| hit.0).collect();
+    assert_eq!(places, [3, 2, 4], "neighbours pass the default threshold, others of the event do not");
+    let ranked = known.rank(&search("lake", 0.1), Lending::CONTEXT);
+    assert_eq!(ranked.len(), 4, "nothing is lent to another event");
+    assert_eq!(known.search(&search("lake", 0.1)).len(), 1, "a search does not lend");
+}
+
+#[test]
+fn dates_are_found_in_words() {
+    let mut dated = gist(1, 0, 10, "went hiking");
+    dated.occurred_at = Some("2023-05-08".into());
+    let mut month = gist(2, 0, 20, "went hiking");
+    month.said_at = Some("2023-06".into());
+    let mut odd = gist(3, 0, 30, "went hiking");
+    odd.said_at = Some("Year 32637-99-x".into());
+    let known = known(vec![odd, month, dated]);
+
+    assert_eq!(known.search(&search("8 May 2023", 1.0))[0].gist.event_id.0.as_u128(), 1);
+    assert_eq!(known.search(&search("in June", 1.0))[0].gist.event_id.0.as_u128(), 2);
+}
+
+#[test]
+fn lines_are_one_line_and_counted() {
+    let known = known(vec![gist(1, 0, 10, "one\n# two")]);
+    assert_eq!(gist_line(&known.gists[0]), "- one # two");
+    assert_eq!(known.line_tokens, [4]);
+}
+
+#[test]
+fn the_last_three_messages_ask() {
+    let chat = ["a", "b", "c", "d"].map(str::to_owned);
+    assert_eq!(chat_query(&chat), "b\nc\nd");
+    assert_eq!(chat_query(&chat[..1]), "a");
+    assert_eq!(chat_query(&[]), "");
+}
+
+#[test]
+fn chinese_is_found() {
+    let known = known(vec![gist(2, 0, 20, "我喜欢喝咖啡"), gist(1, 0, 10, "我住在北京")]);
+    assert_eq!(texts(&known.search(&search("北京怎么样？", 0.2))), ["我住在北京"]);
+}
+
+proptest! {
+    #[test]
+    fn similarities_lie_between_0_and_1_and_fall(
+        texts in prop::collection::vec("([a-d] ){0,4}", 0..10), query in "([a-e] ){0,4}", threshold in -0.5..1.5_f64,
+        topk in 0..12_u32, since in 0..10_i64,
+    ) {
+        let gists = (0..).zip(&texts).map(|(i, t)| gist(u128::from(i / 3_u32), i % 3, 10 - i64::from(i), t));
+        let known = known(gists.collect());
+        let search = Search { query, topk, threshold, since: Timestamp::from_second(since).unwrap() };
+        for lending in [Lending::NONE, Lending::CONTEXT] {
+            let ranked = known.rank(&search, lending);
+            prop_assert!(ranked.len() <= topk as usize);
+            for &(at, similarity) in &ranked {
+                prop_assert!((0.0..=1.0).contains(&similarity) && similarity >= threshold);
+                prop_assert!(known.gists[at].created_at >= search.since);
+            }
+            prop_assert!(ranked.windows(2).all(|w| w[0].1 > w[1].1 || (w[0].1 == w[1].1 && w[0].0 < w[1].0)));
+        }
+    }
+}
