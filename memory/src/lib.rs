@@ -15,6 +15,7 @@ pub mod ids;
 pub mod ports;
 pub mod profile;
 pub mod recall;
+pub mod rules;
 pub mod schema;
 pub mod search;
 #[cfg(any(test, feature = "testing"))]
