@@ -1,0 +1,272 @@
+use std::sync::Arc;
+
+use memory::blob::{Blob, BlobData, BlobType, Message, NewBlob, Role};
+use memory::buffer::Waited;
+use memory::ids::{BlobId, FlushId, Owner, UserKey};
+use memory::ports::{BlobPage, FlushOutcome, FlushRecord, FlushResult, Removed, Reseal, Standing, Usage};
+use tokio::time::timeout;
+
+use super::Engine;
+use crate::crash_point::crash_point;
+use crate::error::{EngineError, RETRY_AFTER};
+use crate::offload::{LINE_BYTES, offload};
+use crate::user_actor::{Append, BlobRemoved, RequestFlush, Requested, Wait};
+
+/// How often a deletion looks again because the batch of its blob was sealed anew.
+const MAX_TRIES: u32 = 50;
+
+/// The answer to an insert.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Inserted {
+    /// The blob's id.
+    pub id: BlobId,
+    /// What the flushes did that were waited for.
+    pub results: Vec<FlushResult>,
+}
+
+/// The answer to a flush request.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Flushed {
+    /// Nothing was buffered.
+    Nothing,
+    /// Under way, not waited for.
+    Started,
+    /// Waited for.
+    Done(Vec<FlushResult>),
+}
+
+/// Which blobs of a buffer to list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BufferStatus {
+    /// They wait.
+    Idle,
+    /// They are part of a flush.
+    Processing,
+    /// They are dead letters.
+    Failed,
+    /// They were processed: such rows are gone.
+    Done,
+}
+
+impl Engine {
+    /// Adds a blob to its buffer; acknowledged when it is in the journal. With `wait`, an insert that passes the size
+    /// trigger waits for the flush.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownUser`]; [`EngineError::Busy`] past a limit; a failed flush only when it was waited for,
+    /// and the blob is stored then all the same.
+    pub async fn insert(&self, key: &UserKey, id: BlobId, blob: Blob, wait: bool) -> Result<Inserted, EngineError> {
+        self.check_running()?;
+        let permit = self.0.inserts.try_acquire().map_err(|_| self.too_many_inserts())?;
+        let blob = Arc::new(self.weigh(id, blob).await?);
+        // What answers at once is always waited for: a read after the insert sees its effect.
+        let immediate = self.ports().model.is_immediate();
+        let waiting = self.call(key, Append { blob, wait: wait || immediate }).await?;
+        // What waits for a flush is no insert under way any more.
+        drop(permit);
+        let results = match waiting {
+            None => Vec::new(),
+            Some(waiting) if wait => self.outcome(key, waiting).await?,
+            Some(waiting) => {
+                // The insert itself is done, whatever became of the flush.
+                let _ = self.outcome(key, waiting).await;
+                Vec::new()
+            }
+        };
+        Ok(Inserted { id, results })
+    }
+
+    fn too_many_inserts(&self) -> EngineError {
+        if self.0.inserts.is_closed() {
+            return EngineError::unavailable("the server is stopping; it");
+        }
+        EngineError::Busy {
+            what: "inserts under way",
+            parameter: "max_inflight_inserts",
+            limit: u64::try_from(self.0.settings.max_inflight_inserts).unwrap_or(u64::MAX),
+            retry_after: RETRY_AFTER,
+        }
+    }
+
+    /// Counts the tokens of a blob and brings it into the form that the journal keeps.
+    async fn weigh(&self, id: BlobId, blob: Blob) -> Result<NewBlob, EngineError> {
+        let counter = self.counter().clone();
+        let lines = blob.texts().map(str::len).sum::<usize>() / LINE_BYTES;
+        offload(lines, move || {
+            let tokens = blob.texts().map(|text| counter.count(text)).fold(0, u32::saturating_add);
+            NewBlob { id, blob_type: blob.blob_type(), tokens, payload: blob.to_payload() }
+        })
+        .await
+    }
+
+    async fn outcome(&self, key: &UserKey, wait: Wait) -> Result<Vec<FlushResult>, EngineError> {
+        match timeout(self.0.settings.flush_wait_timeout, wait).await {
+            Err(_) => Err(EngineError::FlushTimeout),
+            Ok(Ok(Waited::Done(results))) => Ok(results),
+            Ok(Ok(Waited::Failed(reason))) => Err(EngineError::FlushFailed { reason }),
+            Ok(Ok(Waited::Gone)) => Err(EngineError::UnknownUser(key.user)),
+            // The actor died while the flush went on.
+            Ok(Err(_)) => Err(EngineError::FlushFailed { reason: "the flush was interrupted".to_owned() }),
+        }
+    }
+
+    /// Flushes all that is buffered now.
+    ///
+    /// # Errors
+    /// A failed flush, or one that takes too long, when it was waited for. Nothing is lost then.
+    pub async fn flush(&self, key: &UserKey, blob_type: BlobType, wait: bool) -> Result<Flushed, EngineError> {
+        self.check_running()?;
+        let immediate = self.ports().model.is_immediate();
+        let requested = match self.call(key, RequestFlush { blob_type, wait: wait || immediate }).await {
+            Err(EngineError::UnknownUser(_)) => return Ok(Flushed::Nothing),
+            requested => requested?,
+        };
+        match requested {
+            Requested::Empty => Ok(Flushed::Nothing),
+            Requested::Started => Ok(Flushed::Started),
+            Requested::Waiting(waiting) if wait => Ok(Flushed::Done(self.outcome(key, waiting).await?)),
+            Requested::Waiting(waiting) => {
+                // Asked for in the background: its failure is in the log, and the batch comes up again.
+                let _ = self.outcome(key, waiting).await;
+                Ok(Flushed::Started)
+            }
+        }
+    }
+
+    /// Reads a text into the profile: as a message of the user, flushed at once.
+    ///
+    /// # Errors
+    /// As those of [`Engine::insert`] and [`Engine::flush`].
+    pub async fn import(&self, key: &UserKey, text: String) -> Result<(), EngineError> {
+        let message = Message { role: Role::User, alias: None, content: text, created_at: None };
+        let blob = Blob { data: BlobData::Chat { messages: vec![message] }, fields: None, created_at: self.now() };
+        self.insert(key, BlobId(self.fresh_id()), blob, false).await?;
+        self.flush(key, BlobType::Chat, true).await?;
+        Ok(())
+    }
+
+    /// Reads a blob, buffered or kept.
+    ///
+    /// # Errors
+    /// When journal or store are away.
+    pub async fn blob(&self, key: &UserKey, id: BlobId) -> Result<Option<Blob>, EngineError> {
+        let Some(owner) = self.owner(key).await? else { return Ok(None) };
+        let payload = match self.ports().journal.blob(&owner, id).await? {
+            Some(entry) => Some(entry.blob.payload),
+            None => self.ports().store.blob(key, id).await?.map(|stored| stored.blob.payload),
+        };
+        payload.map(|payload| Blob::from_payload(&payload)).transpose().map_err(|error| {
+            tracing::error!(%error, blob = %id, "a stored blob cannot be read");
+            EngineError::Internal
+        })
+    }
+
+    /// The ids of a user's blobs of one type, buffered and kept, newest first.
+    ///
+    /// # Errors
+    /// When journal or store are away.
+    pub async fn blob_ids(
+        &self,
+        key: &UserKey,
+        blob_type: BlobType,
+        page: u32,
+        page_size: u32,
+    ) -> Result<Vec<BlobId>, EngineError> {
+        let Some(owner) = self.owner(key).await? else { return Ok(Vec::new()) };
+        let (start, size) = (u64::from(page) * u64::from(page_size), u64::from(page_size));
+        let journal = &self.ports().journal;
+        // What is sealed is older than what waits. A seal in between shows a blob twice rather than not at all.
+        let mut buffered = journal.blob_ids(&owner, blob_type, Standing::Waiting).await?;
+        buffered.reverse();
+        let sealed = journal.blob_ids(&owner, blob_type, Standing::Sealed).await?;
+        let sealed: Vec<BlobId> = sealed.into_iter().rev().filter(|id| !buffered.contains(id)).collect();
+        buffered.extend(sealed);
+        let count = u64::try_from(buffered.len()).unwrap_or(u64::MAX);
+        let skip = usize::try_from(start).unwrap_or(usize::MAX);
+        let take = usize::try_from(size).unwrap_or(usize::MAX);
+        let mut ids: Vec<BlobId> = buffered.iter().skip(skip).take(take).copied().collect();
+        let missing = size - u64::try_from(ids.len()).unwrap_or(size);
+        if missing > 0 {
+            let page = BlobPage { offset: start.saturating_sub(count), limit: missing };
+            let kept = self.ports().store.blob_ids(key, blob_type, page).await?;
+            ids.extend(kept.into_iter().filter(|id| !buffered.contains(id)));
+        }
+        Ok(ids)
+    }
+
+    /// Deletes a blob. One that waits leaves the buffer; one that is sealed leaves its batch, whose rest is sealed
+    /// anew; of one that was kept only the blob goes, not what was made of it. An absent blob is no error.
+    ///
+    /// # Errors
+    /// When journal or store are away.
+    pub async fn delete_blob(&self, key: &UserKey, id: BlobId) -> Result<(), EngineError> {
+        let (engine, owned) = (self.clone(), key.clone());
+        self.write(key, async move { engine.take_out(&owned, id).await }).await
+    }
+
+    async fn take_out(&self, key: &UserKey, id: BlobId) -> Result<(), EngineError> {
+        let Some(owner) = self.owner(key).await? else { return Ok(()) };
+        for _ in 0..MAX_TRIES {
+            let out = match self.ports().journal.remove(&owner, id).await? {
+                Removed::Waiting(blob_type, level) => {
+                    self.0.context.registry.tell(key, BlobRemoved { blob_type, level }).await;
+                    true
+                }
+                Removed::Sealed(flush_id) => self.unseal(&owner, flush_id, id).await?,
+                Removed::Unknown => true,
+            };
+            if out {
+                self.ports().store.delete_blob(key, id).await?;
+                return Ok(());
+            }
+        }
+        Err(EngineError::unavailable("the batch of this blob is sealed anew again and again; it"))
+    }
+
+    /// Takes a blob out of its batch. The old flush must never commit, so it ends as superseded first; should it
+    /// have an outcome already, the blob has taken effect and stays. False when the batch was sealed anew meanwhile,
+    /// by another deletion or by its worker: look again.
+    async fn unseal(&self, owner: &Owner, flush_id: FlushId, id: BlobId) -> Result<bool, EngineError> {
+        let record = FlushRecord {
+            outcome: FlushOutcome::Superseded,
+            result: FlushResult::default(),
+            reason: Some("a blob of the batch was deleted".to_owned()),
+            usage: Usage::default(),
+            refused: 0,
+            version: String::new(),
+        };
+        let before = self.ports().store.end_flush(owner, flush_id, &record, None, self.now()).await?;
+        if before.is_some_and(|record| record.outcome != FlushOutcome::Superseded) {
+            return Ok(true);
+        }
+        crash_point("after_supersede").await;
+        let new_flush_id = FlushId(self.ports().ids.ordered());
+        let reseal = Reseal { flush_id, new_flush_id, drop: vec![id], token: None };
+        Ok(self.ports().journal.reseal(owner, &reseal).await?)
+    }
+
+    /// The ids of a buffer's blobs.
+    ///
+    /// # Errors
+    /// When journal or store are away.
+    pub async fn capacity(
+        &self,
+        key: &UserKey,
+        blob_type: BlobType,
+        status: BufferStatus,
+    ) -> Result<Vec<BlobId>, EngineError> {
+        let Some(owner) = self.owner(key).await? else { return Ok(Vec::new()) };
+        let standing = match status {
+            BufferStatus::Idle => Standing::Waiting,
+            BufferStatus::Processing => Standing::Sealed,
+            BufferStatus::Failed => return Ok(self.ports().store.dead_blob_ids(key, blob_type).await?),
+            BufferStatus::Done => return Ok(Vec::new()),
+        };
+        Ok(self.ports().journal.blob_ids(&owner, blob_type, standing).await?)
+    }
+
+    async fn owner(&self, key: &UserKey) -> Result<Option<Owner>, EngineError> {
+        let user = self.ports().store.user(key).await?;
+        Ok(user.map(|user| Owner { key: key.clone(), incarnation: user.incarnation }))
+    }
+}

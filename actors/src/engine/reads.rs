@@ -1,0 +1,94 @@
+use std::sync::Arc;
+
+use memory::context::{ContextRequest, Remembered};
+use memory::event::Event;
+use memory::ids::UserKey;
+use memory::ports::EventFilter;
+use memory::recall::{Hit, KnownGists, KnownProfile, Search};
+
+use super::Engine;
+use crate::error::EngineError;
+use crate::offload::offload;
+use crate::user_actor::{GetGists, GetProfile};
+
+/// Events that a context with `require_event_summary` looks at: the newest.
+const CONTEXT_EVENTS: u32 = 1_000;
+
+impl Engine {
+    /// The profile of a user; none when the user is unknown.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn profile(&self, key: &UserKey) -> Result<Option<Arc<KnownProfile>>, EngineError> {
+        known(self.call(key, GetProfile).await)
+    }
+
+    async fn gists(&self, key: &UserKey) -> Result<Option<Arc<KnownGists>>, EngineError> {
+        known(self.call(key, GetGists).await)
+    }
+
+    /// Reads events, newest first.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn events(&self, key: &UserKey, filter: &EventFilter) -> Result<Vec<Event>, EngineError> {
+        Ok(self.ports().store.events(key, filter).await?)
+    }
+
+    /// Searches the gists of a user.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn search_gists(&self, key: &UserKey, search: &Search) -> Result<Vec<Hit>, EngineError> {
+        let Some(gists) = self.gists(key).await? else { return Ok(Vec::new()) };
+        let search = search.clone();
+        offload(gists.gists.len(), move || gists.search(&search)).await
+    }
+
+    /// Searches the events of a user, by their gists.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn search_events(&self, key: &UserKey, search: &Search) -> Result<Vec<(Event, f64)>, EngineError> {
+        let Some(gists) = self.gists(key).await? else { return Ok(Vec::new()) };
+        let search = search.clone();
+        let ranked = offload(gists.gists.len(), move || gists.search_events(&search)).await?;
+        let mut found = Vec::new();
+        for (id, similarity) in ranked {
+            // One that was deleted since the gists were read is not there any more.
+            if let Some((event, ..)) = self.ports().store.event(key, id).await? {
+                found.push((event, similarity));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Packs a context. One of an unknown user is empty.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn context(&self, key: &UserKey, request: &ContextRequest) -> Result<String, EngineError> {
+        let profile = self.profile(key).await?;
+        let gists = if profile.is_some() { self.gists(key).await? } else { None };
+        let events = if request.require_event_summary && profile.is_some() {
+            self.events(key, &EventFilter { limit: CONTEXT_EVENTS, ..EventFilter::default() }).await?
+        } else {
+            Vec::new()
+        };
+        let (engine, request, now) = (self.clone(), request.clone(), self.now());
+        let lines = events.len() + gists.as_ref().map_or(0, |gists| gists.gists.len());
+        offload(lines, move || {
+            let remembered = Remembered { profile: profile.as_deref(), gists: gists.as_deref(), events: &events };
+            engine.0.packer.pack(&request, &remembered, now).text
+        })
+        .await
+    }
+}
+
+/// Reads of an unknown user find nothing.
+fn known<T>(read: Result<T, EngineError>) -> Result<Option<T>, EngineError> {
+    match read {
+        Err(EngineError::UnknownUser(_)) => Ok(None),
+        read => read.map(Some),
+    }
+}

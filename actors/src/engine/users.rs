@@ -1,0 +1,58 @@
+use memory::ids::{Incarnation, Owner, UserKey};
+use memory::ports::User;
+use serde_json::{Map, Value};
+
+use super::Engine;
+use crate::crash_point::crash_point;
+use crate::error::EngineError;
+use crate::user_actor::Deleted;
+
+impl Engine {
+    /// Creates a user.
+    ///
+    /// # Errors
+    /// [`EngineError::UserExists`] when the id is taken.
+    pub async fn create_user(&self, key: &UserKey, data: Option<&Map<String, Value>>) -> Result<(), EngineError> {
+        let incarnation = Incarnation(self.fresh_id());
+        let created = self.ports().store.create_user(key, incarnation, data, self.now()).await?;
+        if created { Ok(()) } else { Err(EngineError::UserExists) }
+    }
+
+    /// Reads a user.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownUser`].
+    pub async fn user(&self, key: &UserKey) -> Result<User, EngineError> {
+        self.ports().store.user(key).await?.ok_or(EngineError::UnknownUser(key.user))
+    }
+
+    /// Replaces the data of a user.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownUser`].
+    pub async fn update_user(&self, key: &UserKey, data: &Map<String, Value>) -> Result<(), EngineError> {
+        let updated = self.ports().store.update_user(key, data, self.now()).await?;
+        if updated { Ok(()) } else { Err(EngineError::UnknownUser(key.user)) }
+    }
+
+    /// Deletes a user with everything that is known of it. The store's rows go in one transaction, which leaves the
+    /// order to purge the journal: should the process die in between, the sweeper carries it out.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownUser`].
+    pub async fn delete_user(&self, key: &UserKey) -> Result<(), EngineError> {
+        let (engine, owned) = (self.clone(), key.clone());
+        self.write(key, async move { engine.delete_and_purge(&owned).await }).await
+    }
+
+    async fn delete_and_purge(&self, key: &UserKey) -> Result<(), EngineError> {
+        let incarnation = self.ports().store.delete_user(key, self.now()).await?;
+        let incarnation = incarnation.ok_or(EngineError::UnknownUser(key.user))?;
+        crash_point("after_delete").await;
+        self.0.context.registry.tell(key, Deleted(incarnation)).await;
+        let owner = Owner { key: key.clone(), incarnation };
+        self.ports().journal.purge(&owner).await?;
+        self.ports().store.purge_done(&owner, self.now()).await?;
+        Ok(())
+    }
+}

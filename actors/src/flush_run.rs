@@ -1,0 +1,168 @@
+//! Drives one run of a flush: does the steps of [`memory::flush::Flush`] on the ports, and keeps its claim alive.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use memory::blob::BlobType;
+use memory::buffer::FlushEnd;
+use memory::extraction::Request;
+use memory::flush::{Flush, FlushSettings, Reply, Step};
+use memory::ids::Owner;
+use memory::ports::{JournalError, StoreError};
+
+use crate::crash_point::crash_point;
+use crate::settings::Ports;
+
+/// What runs flushes. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct FlushRunner {
+    pub(crate) ports: Ports,
+    pub(crate) settings: Arc<FlushSettings>,
+}
+
+impl FlushRunner {
+    /// Runs one flush to its end.
+    pub(crate) async fn run(&self, owner: Owner, asked: BlobType, ignore_backoff: bool) -> FlushEnd {
+        let Ports { clock, ids, counter, .. } = self.ports.clone();
+        let mut flush = Flush::new(owner, asked, ignore_backoff, self.settings.clone(), clock, ids, counter);
+        let mut step = flush.start();
+        loop {
+            if let Step::Done(end) = step {
+                report(&flush, &end);
+                return end;
+            }
+            let name = name_of(&step);
+            let Some(reply) = self.perform(&flush, step).await else {
+                tracing::warn!(user = %flush.owner().key.user, "the claim on a batch was lost; another worker has it");
+                return FlushEnd::Moved;
+            };
+            crash_point(name).await;
+            step = next(&mut flush, reply);
+        }
+    }
+
+    /// Does one step. None when the claim was lost meanwhile.
+    async fn perform(&self, flush: &Flush, step: Step) -> Option<Reply> {
+        let (store, journal, owner) = (&self.ports.store, &self.ports.journal, flush.owner());
+        let now = self.ports.clock.now();
+        let reply = match step {
+            Step::Take(take) => journal.take(owner, &take).await.map_or_else(journal_down, Reply::Taken),
+            Step::ReadProfile => store.profile(&owner.key).await.map_or_else(store_down, Reply::Profile),
+            Step::ReadAnswer(id, part) => {
+                store.answer(&owner.key, id, part).await.map_or_else(store_down, Reply::Answer)
+            }
+            Step::Ask(request) => return self.ask(flush, &request).await,
+            Step::RecordAnswer(id, part, answer) => {
+                store.record_answer(owner, id, part, &answer, now).await.map_or_else(store_down, Reply::Recorded)
+            }
+            Step::Commit(commit) => {
+                crash_point("before_commit").await;
+                store.commit(&commit).await.map_or_else(store_down, Reply::Committed)
+            }
+            Step::End(id, record, letter) => {
+                let ended = store.end_flush(owner, id, &record, letter.as_deref(), now).await;
+                ended.map_or_else(store_down, Reply::Ended)
+            }
+            Step::Reseal(reseal) => journal.reseal(owner, &reseal).await.map_or_else(journal_down, Reply::Resealed),
+            Step::Release(id, token, release) => {
+                journal.release(owner, id, token, release).await.map_or_else(journal_down, Reply::Released)
+            }
+            Step::Discard(id) => journal.discard(owner, id).await.map_or_else(journal_down, |()| Reply::Discarded),
+            Step::Done(_) => return None,
+        };
+        Some(reply)
+    }
+
+    /// Asks the model, renewing the claim meanwhile: a local model may think for minutes.
+    async fn ask(&self, flush: &Flush, request: &Request) -> Option<Reply> {
+        let extract = AssertUnwindSafe(self.ports.model.extract(request)).catch_unwind();
+        let mut asked = std::pin::pin!(extract);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut asked => return Some(answer.map_or(Reply::Broken(PANICKED), Reply::Asked)),
+                held = self.renew_after(flush, self.settings.lease / 3) => if !held { return None },
+            }
+        }
+    }
+
+    /// Renews the claim after a while. False when it is not ours any more; a journal that is away proves nothing.
+    async fn renew_after(&self, flush: &Flush, pause: Duration) -> bool {
+        tokio::time::sleep(pause).await;
+        let Some((flush_id, token)) = flush.claim() else { return true };
+        self.ports.journal.renew(flush.owner(), flush_id, token, self.settings.lease).await.unwrap_or(true)
+    }
+}
+
+/// What a client is told of a defect.
+const PANICKED: &str = "internal error; the server's log has the details";
+
+/// The next step. A panic on the way is a defect, and must not block the user's memory for ever.
+fn next(flush: &mut Flush, reply: Reply) -> Step {
+    let step = catch_unwind(AssertUnwindSafe(|| flush.next(reply)));
+    step.unwrap_or_else(|_| flush.next(Reply::Broken(PANICKED)))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "fits map_or_else")]
+fn store_down(error: StoreError) -> Reply {
+    tracing::error!(%error, "a flush could not use the store");
+    match error {
+        StoreError::Unavailable(_) => Reply::Down("the store"),
+        StoreError::Damaged(_) => Reply::Broken("the store holds something that cannot be read"),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "fits map_or_else")]
+fn journal_down(error: JournalError) -> Reply {
+    tracing::error!(%error, "a flush could not use the journal");
+    match error {
+        JournalError::Unavailable(_) | JournalError::OwnerGone => Reply::Down("the journal"),
+        JournalError::Damaged(_) => Reply::Broken("the journal holds something that cannot be read"),
+    }
+}
+
+/// The name of the crash point behind a step.
+fn name_of(step: &Step) -> &'static str {
+    match step {
+        Step::Take(_) => "after_take",
+        Step::ReadProfile => "after_read_profile",
+        Step::ReadAnswer(..) => "after_read_answer",
+        Step::Ask(_) => "after_answer",
+        Step::RecordAnswer(..) => "after_record_answer",
+        Step::Commit(_) => "after_commit",
+        Step::End(..) => "after_end",
+        Step::Reseal(_) => "after_reseal",
+        Step::Release(..) => "after_release",
+        Step::Discard(_) => "after_discard",
+        Step::Done(_) => "done",
+    }
+}
+
+/// Logs how a run ended. Never with content of messages.
+fn report(flush: &Flush, end: &FlushEnd) {
+    let (project, user) = (&flush.owner().key.project, flush.owner().key.user);
+    // One line for each reason: a model that has lost its way may err a thousand times.
+    let mut reasons = BTreeMap::<&str, (usize, &str)>::new();
+    for refusal in flush.refused() {
+        reasons.entry(refusal.reason).or_insert((0, &refusal.item)).0 += 1;
+    }
+    for (reason, (items, first)) in reasons {
+        tracing::warn!(%project, %user, reason, items, first, "refused parts of an extraction");
+    }
+    match end {
+        FlushEnd::Committed { blob_type, through_seq, .. } => {
+            tracing::debug!(%project, %user, %blob_type, through_seq, refused = flush.refused().len(), "flush committed");
+        }
+        FlushEnd::Failed { reason, .. } => {
+            tracing::warn!(%project, %user, reason, "flush failed; it will be tried again");
+        }
+        FlushEnd::Dead { blob_type, reason, .. } => {
+            tracing::error!(%project, %user, %blob_type, reason, "flush failed for good; its blobs are dead letters");
+        }
+        FlushEnd::Cancelled => tracing::info!(%project, %user, "flush cancelled: the user is gone"),
+        FlushEnd::Empty(_) | FlushEnd::Busy { .. } | FlushEnd::Moved => {}
+    }
+}

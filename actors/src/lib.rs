@@ -1,0 +1,24 @@
+//! Who does it and when.
+//!
+//! One [`actix`] actor per active user decides when its buffer is flushed; a pool runs the flushes; a sweeper finds
+//! what is due. [`Engine`] is the face of all of it: the HTTP layer, and whatever else serves requests, calls that.
+//!
+//! Actors hold no sockets and wait for nothing slow inside a message: ports do the I/O, on the runtime they belong to.
+
+mod cache;
+pub mod crash_point;
+mod engine;
+mod error;
+mod fair_queue;
+mod flush_pool;
+mod flush_run;
+mod offload;
+mod registry;
+mod settings;
+mod sweeper;
+mod user_actor;
+
+pub use engine::{BufferStatus, Engine, Flushed, Inserted};
+pub use error::EngineError;
+pub use flush_pool::PoolState;
+pub use settings::{EngineSettings, Ports};

@@ -1,0 +1,205 @@
+//! Which user has which actor.
+//!
+//! Actors come and go; callers never notice. A call takes a lease that travels inside its message. An idle actor
+//! removes itself from the registry only while nobody holds a lease on it, and only then stops: so no message is
+//! lost with it. An actor that died all the same (a panic) is replaced, and the message sent again: what it asks for
+//! is idempotent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
+use dashmap::DashMap;
+use memory::ids::{Owner, UserKey};
+use tokio::time::Instant;
+
+use crate::error::{EngineError, RETRY_AFTER};
+use crate::settings::Ports;
+use crate::user_actor::{Passivate, UserActor, UserContext};
+
+/// How often a message is sent again because its actor died before it answered.
+const MAX_SENDS: u32 = 4;
+
+/// A message with a lease on the actor that it goes to.
+pub(crate) struct Leased<M> {
+    pub(crate) message: M,
+    _lease: Lease,
+}
+
+impl<M: Message> Message for Leased<M> {
+    type Result = M::Result;
+}
+
+/// Keeps an actor from passivating for as long as it lives.
+struct Lease(Arc<AtomicU32>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+struct Entry {
+    addr: Addr<UserActor>,
+    /// Tells this actor from an earlier one of the same user.
+    generation: u64,
+    leases: Arc<AtomicU32>,
+    /// Milliseconds after the registry's start.
+    last_used: AtomicU64,
+}
+
+pub(crate) struct Registry {
+    actors: DashMap<UserKey, Entry>,
+    /// The number of entries: counting a `DashMap` would lock all of it.
+    active: AtomicUsize,
+    next_generation: AtomicU64,
+    limit: usize,
+    arbiters: Vec<ArbiterHandle>,
+    started: Instant,
+    ports: Ports,
+}
+
+impl Registry {
+    /// Actors are spread over `arbiters`, or all live on the present one.
+    pub(crate) fn new(ports: Ports, limit: usize, mut arbiters: Vec<ArbiterHandle>) -> Self {
+        if arbiters.is_empty() {
+            arbiters.push(Arbiter::current());
+        }
+        Self {
+            actors: DashMap::new(),
+            active: AtomicUsize::new(0),
+            next_generation: AtomicU64::new(0),
+            limit,
+            arbiters,
+            started: Instant::now(),
+            ports,
+        }
+    }
+
+    /// The number of users with an actor.
+    pub(crate) fn active(&self) -> usize {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Sends a message to a user's actor, which is started if there is none.
+    ///
+    /// # Errors
+    /// When the user does not exist, or as many actors live as may.
+    pub(crate) async fn call<M>(
+        &self,
+        context: &Arc<UserContext>,
+        key: &UserKey,
+        message: M,
+    ) -> Result<M::Result, EngineError>
+    where
+        M: Message + Clone + Send + 'static,
+        M::Result: Send,
+        UserActor: Handler<Leased<M>>,
+        Context<UserActor>: ToEnvelope<UserActor, Leased<M>>,
+    {
+        for _ in 0..MAX_SENDS {
+            let (addr, generation, lease) = match self.lease(key) {
+                Some(leased) => leased,
+                None => self.activate(context, key).await?,
+            };
+            match addr.send(Leased { message: message.clone(), _lease: lease }).await {
+                Ok(result) => return Ok(result),
+                // The actor died with the message, or before it.
+                Err(_) => self.remove(key, generation),
+            }
+        }
+        tracing::error!(user = %key.user, "an actor died {MAX_SENDS} times over one message");
+        Err(EngineError::Internal)
+    }
+
+    /// Tells a user's actor something, if there is one. Returns when it has taken note.
+    pub(crate) async fn tell<M>(&self, key: &UserKey, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        UserActor: Handler<Leased<M>>,
+        Context<UserActor>: ToEnvelope<UserActor, Leased<M>>,
+    {
+        if let Some((addr, _, lease)) = self.lease(key) {
+            // An actor that is gone has nothing left to take note with.
+            let _ = addr.send(Leased { message, _lease: lease }).await;
+        }
+    }
+
+    /// Forgets an actor that is no more.
+    pub(crate) fn remove(&self, key: &UserKey, generation: u64) {
+        if self.actors.remove_if(key, |_, entry| entry.generation == generation).is_some() {
+            self.active.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets an idle actor, unless somebody has taken a lease on it. True when it may stop.
+    pub(crate) fn retire(&self, key: &UserKey, generation: u64) -> bool {
+        let idle = |entry: &Entry| entry.generation == generation && entry.leases.load(Ordering::Acquire) == 0;
+        let retired = self.actors.remove_if(key, |_, entry| idle(entry)).is_some();
+        if retired {
+            self.active.fetch_sub(1, Ordering::Relaxed);
+        }
+        retired
+    }
+
+    /// Asks every actor that nobody has used for a while to stop.
+    pub(crate) fn passivate_idle(&self, idle: Duration) {
+        let now = self.millis();
+        let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        for entry in &self.actors {
+            if now.saturating_sub(entry.last_used.load(Ordering::Relaxed)) >= idle {
+                entry.addr.do_send(Passivate);
+            }
+        }
+    }
+
+    /// The addresses of all actors.
+    pub(crate) fn addresses(&self) -> Vec<Addr<UserActor>> {
+        self.actors.iter().map(|entry| entry.addr.clone()).collect()
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn lease(&self, key: &UserKey) -> Option<(Addr<UserActor>, u64, Lease)> {
+        self.actors.get(key).map(|entry| self.lease_on(&entry))
+    }
+
+    /// Takes a lease. The caller holds the entry's lock, so the actor cannot retire meanwhile.
+    fn lease_on(&self, entry: &Entry) -> (Addr<UserActor>, u64, Lease) {
+        entry.leases.fetch_add(1, Ordering::AcqRel);
+        entry.last_used.store(self.millis(), Ordering::Relaxed);
+        (entry.addr.clone(), entry.generation, Lease(entry.leases.clone()))
+    }
+
+    async fn activate(
+        &self,
+        context: &Arc<UserContext>,
+        key: &UserKey,
+    ) -> Result<(Addr<UserActor>, u64, Lease), EngineError> {
+        let user = self.ports.store.user(key).await?.ok_or(EngineError::UnknownUser(key.user))?;
+        if self.active() >= self.limit {
+            let limit = u64::try_from(self.limit).unwrap_or(u64::MAX);
+            let (what, parameter) = ("active users", "max_active_users");
+            return Err(EngineError::Busy { what, parameter, limit, retry_after: RETRY_AFTER });
+        }
+        let owner = Owner { key: key.clone(), incarnation: user.incarnation };
+        let entry = self.actors.entry(key.clone()).or_insert_with(|| {
+            self.active.fetch_add(1, Ordering::Relaxed);
+            self.start(context, owner)
+        });
+        Ok(self.lease_on(&entry))
+    }
+
+    fn start(&self, context: &Arc<UserContext>, owner: Owner) -> Entry {
+        let generation = self.next_generation.fetch_add(1, Ordering::Relaxed);
+        let context = context.clone();
+        let make = move |_: &mut Context<UserActor>| UserActor::new(owner, generation, context);
+        let turn = usize::try_from(generation).unwrap_or(0) % self.arbiters.len();
+        let addr = UserActor::start_in_arbiter(&self.arbiters[turn], make);
+        Entry { addr, generation, leases: Arc::default(), last_used: AtomicU64::new(self.millis()) }
+    }
+}

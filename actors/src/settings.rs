@@ -1,0 +1,55 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use memory::buffer::BufferLimits;
+use memory::flush::FlushSettings;
+use memory::ids::IdSource;
+use memory::ports::{Clock, Journal, LanguageModel, Store, TokenCounter};
+
+/// What the engine works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Ports {
+    /// The system of record.
+    pub store: Arc<dyn Store>,
+    /// The durable mirror of the buffers.
+    pub journal: Arc<dyn Journal>,
+    /// What makes memory of chats.
+    pub model: Arc<dyn LanguageModel>,
+    /// Counts tokens.
+    pub counter: Arc<dyn TokenCounter>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Draws ids.
+    pub ids: Arc<dyn IdSource>,
+}
+
+/// The limits and times of the engine. Each is a key of the configuration.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// What one buffer may hold, and when it is flushed.
+    pub buffer: BufferLimits,
+    /// How flushes are run.
+    pub flush: Arc<FlushSettings>,
+    /// A buffer whose oldest blob has waited this long is flushed (`buffer_flush_interval`).
+    pub flush_interval: Duration,
+    /// Flushes that run at the same time (`flush_workers`).
+    pub flush_workers: usize,
+    /// How long a request waits for a flush (`flush_wait_timeout_seconds`).
+    pub flush_wait_timeout: Duration,
+    /// Users with an actor at the same time (`max_active_users`).
+    pub max_active_users: usize,
+    /// How long an actor stays without a request (`actor_idle_seconds`).
+    pub actor_idle: Duration,
+    /// How often the sweeper looks for what is due (`sweep_interval_ms`).
+    pub sweep_interval: Duration,
+    /// Inserts under way at the same time (`max_inflight_inserts`).
+    pub max_inflight_inserts: usize,
+    /// Gists of one user that are searched: the newest (`search_max_gists`).
+    pub search_max_gists: u32,
+    /// Bytes that all cached profiles and gists may take together (`cache_bytes`).
+    pub cache_bytes: usize,
+    /// How long the store remembers which blobs were applied (`applied_blobs_retention_days`).
+    pub applied_blobs_retention: Duration,
+    /// How long shutdown waits for flushes under way (`shutdown_timeout_seconds`).
+    pub shutdown_timeout: Duration,
+}

@@ -1,0 +1,209 @@
+//! An engine on in-memory ports. Time is virtual: the tokio clock and the ports' clock advance together.
+
+#![allow(clippy::unwrap_used, reason = "tests may panic; clippy knows test functions only")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actors::{Engine, EngineError, EngineSettings, Ports};
+use async_trait::async_trait;
+use jiff::tz::TimeZone;
+use memory::blob::{Blob, BlobData, Message, Role};
+use memory::buffer::BufferLimits;
+use memory::event::Event;
+use memory::extraction::{Policy, Request};
+use memory::flush::FlushSettings;
+use memory::ids::{BlobId, ProjectId, SystemIds, UserId, UserKey};
+use memory::ports::{Answer, EventFilter, LanguageModel, ModelError, TokenCounter};
+use memory::schema::Schema;
+use memory::testing::{ManualClock, MemoryJournal, MemoryStore, ScriptedModel, WordCounter};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+/// Holds calls of the model until the test lets them go.
+pub(crate) struct Gate {
+    held: Semaphore,
+    entered: Semaphore,
+    closed: AtomicBool,
+}
+
+impl Gate {
+    /// Waits until a call has come.
+    pub(crate) async fn entered(&self) {
+        self.entered.acquire().await.unwrap().forget();
+    }
+
+    /// Lets some calls go.
+    pub(crate) fn let_in(&self, calls: usize) {
+        self.held.add_permits(calls);
+    }
+
+    /// Lets all calls go, from now on.
+    pub(crate) fn open(&self) {
+        self.closed.store(false, Ordering::SeqCst);
+        self.let_in(1_000);
+    }
+}
+
+struct GatedModel(Arc<ScriptedModel>, Arc<Gate>);
+
+#[async_trait]
+impl LanguageModel for GatedModel {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn is_immediate(&self) -> bool {
+        self.0.is_immediate()
+    }
+
+    async fn extract(&self, request: &Request) -> Result<Answer, ModelError> {
+        if self.1.closed.load(Ordering::SeqCst) {
+            self.1.entered.add_permits(1);
+            self.1.held.acquire().await.unwrap().forget();
+        }
+        self.0.extract(request).await
+    }
+}
+
+/// Counts words; panics when a test asks for it.
+#[derive(Default)]
+pub(crate) struct FragileCounter(AtomicBool);
+
+impl FragileCounter {
+    pub(crate) fn panic_once(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl TokenCounter for FragileCounter {
+    fn count(&self, text: &str) -> u32 {
+        assert!(!self.0.swap(false, Ordering::SeqCst), "asked to panic");
+        WordCounter.count(text)
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) settings: EngineSettings,
+    pub(crate) store: MemoryStore,
+    pub(crate) journal: MemoryJournal,
+    pub(crate) model: Arc<ScriptedModel>,
+    pub(crate) counter: Arc<FragileCounter>,
+    gate: Arc<Gate>,
+    clock: Arc<ManualClock>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut EngineSettings)) -> Self {
+        tokio::time::pause();
+        let clock = Arc::new(ManualClock::new());
+        let (store, journal) = (MemoryStore::new(), MemoryJournal::new(clock.clone()));
+        let model = Arc::new(ScriptedModel::new());
+        let counter = Arc::new(FragileCounter::default());
+        let gate = Arc::new(Gate { held: Semaphore::new(0), entered: Semaphore::new(0), closed: false.into() });
+        let mut settings = settings();
+        change(&mut settings);
+        let ports = Ports {
+            store: Arc::new(store.clone()),
+            journal: Arc::new(journal.clone()),
+            model: Arc::new(GatedModel(model.clone(), gate.clone())),
+            counter: counter.clone(),
+            clock: clock.clone(),
+            ids: Arc::new(SystemIds),
+        };
+        let engine = Engine::start(
+            ports,
+            settings.clone(),
+            Handle::current(),
+            Handle::current(),
+            vec![actix::Arbiter::current()],
+        );
+        Self { engine, settings, store, journal, model, counter, gate, clock }
+    }
+
+    pub(crate) async fn user(&self) -> UserKey {
+        self.user_of("p").await
+    }
+
+    pub(crate) async fn user_of(&self, project: &str) -> UserKey {
+        let key = UserKey { project: ProjectId::from(project), ..self.stranger() };
+        self.engine.create_user(&key, None).await.unwrap();
+        key
+    }
+
+    pub(crate) fn stranger(&self) -> UserKey {
+        UserKey { project: ProjectId::from("p"), user: UserId(self.engine.fresh_id()) }
+    }
+
+    pub(crate) async fn insert(&self, user: &UserKey, text: &str) -> Result<BlobId, EngineError> {
+        let id = BlobId(self.engine.fresh_id());
+        self.engine.insert(user, id, chat(text), false).await.map(|inserted| inserted.id)
+    }
+
+    pub(crate) async fn events(&self, user: &UserKey) -> Vec<Event> {
+        self.engine.events(user, &EventFilter { limit: 100, ..EventFilter::default() }).await.unwrap()
+    }
+
+    pub(crate) fn hold_model(&self) -> Arc<Gate> {
+        self.gate.closed.store(true, Ordering::SeqCst);
+        self.gate.clone()
+    }
+
+    /// Lets time pass, in small steps, so that everything due in it happens.
+    pub(crate) async fn pass(&self, time: Duration) {
+        let step = (time / 200).max(Duration::from_millis(1));
+        let mut passed = Duration::ZERO;
+        while passed < time {
+            self.clock.advance(step);
+            tokio::time::sleep(step).await;
+            passed += step;
+        }
+    }
+}
+
+pub(crate) fn chat(text: &str) -> Blob {
+    let message = Message { role: Role::User, alias: None, content: text.into(), created_at: None };
+    Blob { data: BlobData::Chat { messages: vec![message] }, fields: None, created_at: jiff::Timestamp::UNIX_EPOCH }
+}
+
+fn settings() -> EngineSettings {
+    EngineSettings {
+        buffer: BufferLimits { flush_tokens: 8, max_blobs: 5, max_waiters: 4 },
+        flush: Arc::new(FlushSettings {
+            lease: Duration::from_secs(60),
+            max_tokens: 100,
+            max_blobs: 50,
+            max_attempts: 3,
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(30),
+            keep_chats: false,
+            record_answers: true,
+            policy: Arc::new(Policy {
+                schema: Schema { topics: vec![] },
+                strict: false,
+                validate: false,
+                max_sub_topics: 15,
+                max_memo_tokens: 50,
+                event_tags: vec![],
+                time_zone: TimeZone::UTC,
+            }),
+        }),
+        flush_interval: Duration::from_secs(3600),
+        flush_workers: 4,
+        flush_wait_timeout: Duration::from_secs(120),
+        max_active_users: 2,
+        actor_idle: Duration::from_secs(300),
+        sweep_interval: Duration::from_secs(1),
+        max_inflight_inserts: 200,
+        search_max_gists: 1_000,
+        cache_bytes: 1 << 20,
+        applied_blobs_retention: Duration::from_secs(86_400),
+        shutdown_timeout: Duration::from_secs(30),
+    }
+}
