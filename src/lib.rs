@@ -1,0 +1,5 @@
+//! Powermemo, the shell: command line, configuration, HTTP, and the adapters behind the ports of the memory.
+
+pub mod cli;
+pub mod config;
+pub mod tokens;
