@@ -2,4 +2,6 @@
 
 pub mod cli;
 pub mod config;
+pub mod journal;
+pub mod store;
 pub mod tokens;

@@ -1,0 +1,3 @@
+//! The system of record: adapters of [`memory::ports::Store`].
+
+pub mod sqlite;
