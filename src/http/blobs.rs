@@ -1,0 +1,91 @@
+//! `/blobs` and `/users/blobs`: inserting, reading, listing and deleting blobs.
+
+use memory::blob::{Blob, BlobData, BlobType};
+use memory::ids::BlobId;
+use memory::ports::FlushResult;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::body::Body;
+use super::call::Call;
+use super::input::{MAX_ITEMS, MAX_PAGE};
+use super::insert;
+use super::reply::{Answer, Failure, IdsData, Reply};
+use super::stamp::Stamp;
+
+/// Blobs of a page, unless the client says otherwise.
+const PAGE_SIZE: u32 = 10;
+
+/// The answer to an insert.
+#[derive(Serialize)]
+pub(super) struct InsertedData {
+    id: BlobId,
+    chat_results: Vec<FlushResult>,
+}
+
+/// A blob, on the wire.
+#[derive(Serialize)]
+pub(super) struct BlobView {
+    blob_type: BlobType,
+    blob_data: BlobData,
+    fields: Option<Map<String, Value>>,
+    created_at: Stamp,
+    updated_at: Stamp,
+}
+
+/// `POST /blobs/insert/{user_id}`
+pub(super) async fn insert(call: Call, body: Body) -> Reply<InsertedData> {
+    let mut input = call.input();
+    let user = input.user();
+    let wait = input.flag("wait_process", false);
+    let read = match insert::read_typed(&body) {
+        Some(read) => {
+            input.finish()?;
+            read
+        }
+        None => insert::read(input, &body)?,
+    };
+    let engine = call.engine()?;
+    let created_at = read.created_at.unwrap_or_else(|| engine.now());
+    let blob = Blob { data: read.data, fields: read.fields, created_at };
+    let inserted = engine.insert(&call.key(user), BlobId(engine.fresh_id()), blob, wait).await?;
+    Ok(Answer(InsertedData { id: inserted.id, chat_results: inserted.results }))
+}
+
+/// `GET /blobs/{user_id}/{blob_id}`
+pub(super) async fn get(call: Call) -> Reply<BlobView> {
+    let mut input = call.input();
+    let (user, id) = (input.user(), input.id("blob_id"));
+    input.finish()?;
+    let blob = call.engine()?.blob(&call.key(user), BlobId(id)).await?;
+    let blob = blob.ok_or_else(|| Failure::not_found("blob", id, user.0))?;
+    let at = Stamp(blob.created_at);
+    Ok(Answer(BlobView {
+        blob_type: blob.blob_type(),
+        blob_data: blob.data,
+        fields: blob.fields,
+        created_at: at,
+        updated_at: at,
+    }))
+}
+
+/// `DELETE /blobs/{user_id}/{blob_id}`: done as well when there is no such blob.
+pub(super) async fn delete(call: Call) -> Reply<()> {
+    let mut input = call.input();
+    let (user, id) = (input.user(), input.id("blob_id"));
+    input.finish()?;
+    call.engine()?.delete_blob(&call.key(user), BlobId(id)).await?;
+    Ok(Answer(()))
+}
+
+/// `GET /users/blobs/{user_id}/{blob_type}`
+pub(super) async fn list(call: Call) -> Reply<IdsData<BlobId>> {
+    let mut input = call.input();
+    let user = input.user();
+    let blob_type = input.blob_type("blob_type");
+    let page = input.limit("page", MAX_PAGE).unwrap_or(0);
+    let page_size = input.limit("page_size", MAX_ITEMS).unwrap_or(PAGE_SIZE);
+    input.finish()?;
+    let ids = call.engine()?.blob_ids(&call.key(user), blob_type, page, page_size).await?;
+    Ok(Answer(IdsData { ids }))
+}

@@ -1,0 +1,303 @@
+//! `/users/event`, `/users/event_gist` and `/users/event_tags`: reading, searching and changing events.
+
+use actors::Engine;
+use jiff::{SignedDuration, Timestamp};
+use memory::event::{Event, EventData, EventTag, ProfileDelta};
+use memory::ids::{EventId, UserId, UserKey};
+use memory::ports::{EventFilter, TokenCounter};
+use memory::recall::{Hit, Search};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::body::Body;
+use super::call::Call;
+use super::input::{Input, MAX_DAYS, MAX_ITEMS, MAX_TOKENS};
+use super::invalid::Problems;
+use super::node::Node;
+use super::reply::{Answer, Failure, Reply};
+use super::stamp::Stamp;
+
+/// Events or gists of an answer, unless the client says otherwise.
+const TOPK: u32 = 10;
+/// The similarity below which nothing is found, unless the client says otherwise.
+pub(super) const THRESHOLD: f64 = 0.2;
+/// The time range of a search, unless the client says otherwise.
+pub(super) const TIME_RANGE_DAYS: u32 = 180;
+
+/// Events or gists, on the wire: either route names both.
+#[derive(Serialize, Default)]
+pub(super) struct Found {
+    events: Vec<EventView>,
+    gists: Vec<GistView>,
+}
+
+#[derive(Serialize)]
+struct EventView {
+    id: Uuid,
+    event_data: EventData,
+    created_at: Stamp,
+    updated_at: Stamp,
+    similarity: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct GistView {
+    id: Uuid,
+    gist_data: GistData,
+    created_at: Stamp,
+    updated_at: Stamp,
+    similarity: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct GistData {
+    content: String,
+}
+
+impl EventView {
+    fn new(event: Event, similarity: Option<f64>) -> Self {
+        let (created_at, updated_at) = (Stamp(event.created_at), Stamp(event.updated_at));
+        Self { id: event.id.0, event_data: event.data, created_at, updated_at, similarity }
+    }
+}
+
+impl From<Hit> for GistView {
+    fn from(Hit { gist, similarity }: Hit) -> Self {
+        let (created_at, updated_at) = (Stamp(gist.created_at), Stamp(gist.updated_at));
+        let gist_data = GistData { content: gist.line() };
+        Self { id: gist.id.0, gist_data, created_at, updated_at, similarity: Some(similarity) }
+    }
+}
+
+fn listed(events: Vec<Event>) -> Answer<Found> {
+    Answer(Found { events: events.into_iter().map(|e| EventView::new(e, None)).collect(), gists: Vec::new() })
+}
+
+/// `GET /users/event/{user_id}`, newest first.
+pub(super) async fn list(call: Call) -> Reply<Found> {
+    let mut input = call.input();
+    let user = input.user();
+    let topk = input.limit("topk", MAX_ITEMS).unwrap_or(TOPK);
+    let max_tokens = input.limit("max_token_size", MAX_TOKENS);
+    let need_summary = input.flag("need_summary", false);
+    input.finish()?;
+    let (engine, key) = (call.engine()?, call.key(user));
+    let mut events = if need_summary {
+        with_tip(engine, &key, topk).await?
+    } else {
+        engine.events(&key, &EventFilter { limit: topk, ..EventFilter::default() }).await?
+    };
+    if let Some(max_tokens) = max_tokens {
+        let fit = fitting(&events, max_tokens, engine.counter().as_ref());
+        events.truncate(fit);
+    }
+    Ok(listed(events))
+}
+
+/// The newest events that have a tip. Nearly all have, so more than `topk` are read only when some do not.
+async fn with_tip(engine: &Engine, key: &UserKey, topk: u32) -> Result<Vec<Event>, Failure> {
+    let wanted = topk as usize;
+    let mut events = Vec::new();
+    for limit in [topk, MAX_ITEMS] {
+        events = engine.events(key, &EventFilter { limit, ..EventFilter::default() }).await?;
+        let all = events.len() < limit as usize;
+        events.retain(|e| e.data.event_tip.is_some());
+        if all || events.len() >= wanted {
+            break;
+        }
+    }
+    events.truncate(wanted);
+    Ok(events)
+}
+
+/// How many events from the first on have tips of `max_tokens` together at most.
+fn fitting(events: &[Event], max_tokens: u32, counter: &dyn TokenCounter) -> usize {
+    let mut used = 0_u32;
+    let fits = |event: &&Event| {
+        used = used.saturating_add(event.data.event_tip.as_deref().map_or(0, |tip| counter.count(tip)));
+        used <= max_tokens
+    };
+    events.iter().take_while(fits).count()
+}
+
+/// `PUT /users/event/{user_id}/{event_id}`: what is given replaces what is stored.
+pub(super) async fn update(call: Call, body: Body) -> Reply<()> {
+    let mut input = call.input();
+    let (user, id) = (input.user(), input.id("event_id"));
+    let change = input.model(&body, read_data);
+    input.finish()?;
+    let found = call.engine()?.update_event(&call.key(user), EventId(id), change).await?;
+    if found { Ok(Answer(())) } else { Err(Failure::not_found("event", id, user.0)) }
+}
+
+fn read_data(root: Node<'_>, problems: &mut Problems) -> EventData {
+    let deltas = root.get("profile_delta").optional_list(problems);
+    let profile_delta = deltas.map(|items| items.into_iter().map(|item| read_delta(&item, problems)).collect());
+    let event_tip = root.get("event_tip").optional_string(problems);
+    let tags = root.get("event_tags").optional_list(problems);
+    let event_tags = tags.map(|items| items.into_iter().map(|item| read_tag(&item, problems)).collect());
+    EventData { profile_delta, event_tip, event_tags }
+}
+
+fn read_delta(item: &Node<'_>, problems: &mut Problems) -> ProfileDelta {
+    if !item.is_object(problems, "model_attributes_type") {
+        return ProfileDelta { content: String::new(), attributes: None };
+    }
+    let content = item.get("content").string(problems);
+    ProfileDelta { content, attributes: item.get("attributes").nullable_map(problems) }
+}
+
+fn read_tag(item: &Node<'_>, problems: &mut Problems) -> EventTag {
+    if !item.is_object(problems, "model_attributes_type") {
+        return EventTag { tag: String::new(), value: String::new() };
+    }
+    EventTag { tag: item.get("tag").string(problems), value: item.get("value").string(problems) }
+}
+
+/// `DELETE /users/event/{user_id}/{event_id}`
+pub(super) async fn delete(call: Call) -> Reply<()> {
+    let mut input = call.input();
+    let (user, id) = (input.user(), input.id("event_id"));
+    input.finish()?;
+    let found = call.engine()?.delete_event(&call.key(user), EventId(id)).await?;
+    if found { Ok(Answer(())) } else { Err(Failure::not_found("event", id, user.0)) }
+}
+
+/// The parameters that both searches share.
+struct Asked {
+    user: UserId,
+    query: String,
+    topk: u32,
+    threshold: f64,
+    days: u32,
+}
+
+impl Asked {
+    fn read(mut input: Input<'_>) -> Result<Self, Failure> {
+        let asked = Self {
+            user: input.user(),
+            query: input.search_query(),
+            topk: input.limit("topk", MAX_ITEMS).unwrap_or(TOPK),
+            threshold: input.number("similarity_threshold").unwrap_or(THRESHOLD),
+            days: input.limit("time_range_in_days", MAX_DAYS).unwrap_or(TIME_RANGE_DAYS),
+        };
+        input.finish()?;
+        Ok(asked)
+    }
+
+    fn search(self, now: Timestamp) -> (UserId, Search) {
+        let since = days_before(now, self.days);
+        (self.user, Search { query: self.query, topk: self.topk, threshold: self.threshold, since })
+    }
+}
+
+/// The instant so many days of 24 hours ago.
+fn days_before(now: Timestamp, days: u32) -> Timestamp {
+    now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::MIN)
+}
+
+/// `GET /users/event/search/{user_id}`
+pub(super) async fn search(call: Call) -> Reply<Found> {
+    let asked = Asked::read(call.input())?;
+    let engine = call.engine()?;
+    let (user, search) = asked.search(engine.now());
+    let events = engine.search_events(&call.key(user), &search).await?;
+    let events = events.into_iter().map(|(event, similarity)| EventView::new(event, Some(similarity))).collect();
+    Ok(Answer(Found { events, gists: Vec::new() }))
+}
+
+/// `GET /users/event_gist/search/{user_id}`
+pub(super) async fn search_gists(call: Call) -> Reply<Found> {
+    let asked = Asked::read(call.input())?;
+    let engine = call.engine()?;
+    let (user, search) = asked.search(engine.now());
+    let hits = engine.search_gists(&call.key(user), &search).await?;
+    Ok(Answer(Found { gists: hits.into_iter().map(GistView::from).collect(), events: Vec::new() }))
+}
+
+/// `GET /users/event_tags/search/{user_id}`: events that carry all of the tags, newest first.
+pub(super) async fn search_tags(call: Call) -> Reply<Found> {
+    let mut input = call.input();
+    let user = input.user();
+    let filter = EventFilter {
+        limit: input.limit("topk", MAX_ITEMS).unwrap_or(TOPK),
+        since: None,
+        tags: tags(input.text("tags")),
+        tag_values: tag_values(input.text("tag_values")),
+    };
+    input.finish()?;
+    Ok(listed(call.engine()?.events(&call.key(user), &filter).await?))
+}
+
+/// The tags of "tag, tag".
+fn tags(text: Option<&str>) -> Vec<String> {
+    text.unwrap_or_default().split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
+}
+
+/// The pairs of "tag=value, tag=value". What has no "=" is no pair, and is passed over as in the wire format.
+fn tag_values(text: Option<&str>) -> Vec<EventTag> {
+    let pairs = text.unwrap_or_default().split(',').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(tag, value)| EventTag { tag: tag.trim().to_owned(), value: value.trim().to_owned() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    struct Words;
+
+    impl TokenCounter for Words {
+        fn count(&self, text: &str) -> u32 {
+            text.split_whitespace().count().try_into().unwrap()
+        }
+    }
+
+    fn event(tip: Option<&str>) -> Event {
+        let data = EventData { event_tip: tip.map(str::to_owned), ..EventData::default() };
+        let at = Timestamp::UNIX_EPOCH;
+        Event { id: EventId(Uuid::nil()), flush_id: None, data, created_at: at, updated_at: at }
+    }
+
+    #[test]
+    fn a_budget_takes_the_first_that_fit() {
+        let events = [event(Some("one two")), event(None), event(Some("one two three")), event(Some("one"))];
+        for (budget, fit) in [(0, 0), (1, 0), (2, 2), (4, 2), (5, 3), (6, 4)] {
+            assert_eq!(fitting(&events, budget, &Words), fit, "{budget}");
+        }
+    }
+
+    #[test]
+    fn tags_are_separated_by_commas() {
+        assert_eq!(tags(Some("emotion, goal,")), ["emotion", "goal"]);
+        assert!(tags(None).is_empty());
+        let pairs = tag_values(Some("emotion = happy,goal,a=b=c"));
+        let shown: Vec<_> = pairs.iter().map(|p| (p.tag.as_str(), p.value.as_str())).collect();
+        assert_eq!(shown, [("emotion", "happy"), ("a", "b=c")]);
+    }
+
+    #[test]
+    fn a_time_range_ends_at_the_beginning_of_time() {
+        let now: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
+        assert_eq!(days_before(now, 0), now);
+        assert_eq!(days_before(now, 22), "2026-10-31T00:00:00Z".parse().unwrap());
+        assert_eq!(days_before(Timestamp::MIN, MAX_DAYS), Timestamp::MIN);
+    }
+
+    #[test]
+    fn changes_of_events_are_checked() {
+        let body = json!({
+            "event_tip": 5,
+            "event_tags": [{"tag": "x"}, []],
+            "profile_delta": [{"content": "c", "attributes": null}, {"content": "c"}],
+        });
+        let mut problems = Problems::default();
+        read_data(Node::root(&body, vec!["body".into()]), &mut problems);
+        assert_eq!(
+            problems.sentence(),
+            "body.profile_delta.1.attributes: required; body.event_tip: must be a string; \
+             body.event_tags.0.value: required; body.event_tags.1: must be an object"
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! Readers of JSON bodies that report everything that is wrong at once.
+//!
+//! A reader that finds a problem notes it and returns a stand-in. The caller looks at the problems before it uses
+//! any of the values.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::invalid::{Problems, Step};
+use super::{parse, stamp};
+
+/// A value in a body, or the place where one is missing.
+#[derive(Clone, Debug)]
+pub(super) struct Node<'v> {
+    value: Option<&'v Value>,
+    loc: Vec<Step>,
+}
+
+impl<'v> Node<'v> {
+    /// The root of a document.
+    pub(super) fn root(value: &'v Value, loc: Vec<Step>) -> Self {
+        Self { value: Some(value), loc }
+    }
+
+    /// The value of a key.
+    pub(super) fn get(&self, key: &'static str) -> Self {
+        Self { value: self.value.and_then(|v| v.get(key)), loc: self.below(key) }
+    }
+
+    fn below(&self, step: impl Into<Step>) -> Vec<Step> {
+        let mut loc = self.loc.clone();
+        loc.push(step.into());
+        loc
+    }
+
+    /// True when the value is absent or null.
+    pub(super) fn is_none(&self) -> bool {
+        self.value.is_none_or(Value::is_null)
+    }
+
+    /// Notes that this value is wrong.
+    pub(super) fn wrong(self, problems: &mut Problems, kind: &'static str, msg: &'static str) {
+        problems.note(kind, self.loc, msg);
+    }
+
+    /// Reads a value with `read`; notes "missing" when it is absent, and `kind` when it cannot be read.
+    fn required<T: Default>(
+        self,
+        problems: &mut Problems,
+        kind: &'static str,
+        msg: &'static str,
+        read: impl FnOnce(&'v Value) -> Option<T>,
+    ) -> T {
+        match self.value {
+            None => {
+                self.wrong(problems, "missing", "required");
+                T::default()
+            }
+            Some(value) => read(value).unwrap_or_else(|| {
+                self.wrong(problems, kind, msg);
+                T::default()
+            }),
+        }
+    }
+
+    /// An object whose keys are read one by one. False when it is none.
+    pub(super) fn is_object(&self, problems: &mut Problems, kind: &'static str) -> bool {
+        let object = self.value.is_some_and(Value::is_object);
+        if !object {
+            self.clone().required::<()>(problems, kind, "must be an object", |_| None);
+        }
+        object
+    }
+
+    /// A string.
+    pub(super) fn string(self, problems: &mut Problems) -> String {
+        self.required(problems, "string_type", "must be a string", |v| v.as_str().map(str::to_owned))
+    }
+
+    /// A string, null or nothing.
+    pub(super) fn optional_string(self, problems: &mut Problems) -> Option<String> {
+        if self.is_none() { None } else { Some(self.string(problems)) }
+    }
+
+    /// One of several names, which `read` knows.
+    pub(super) fn choice<T>(
+        self,
+        problems: &mut Problems,
+        kind: &'static str,
+        msg: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        self.required(problems, kind, msg, |v| v.as_str().and_then(read).map(Some))
+    }
+
+    /// A number.
+    pub(super) fn number(self, problems: &mut Problems) -> f64 {
+        self.required(problems, "float_type", "must be a number", Value::as_f64)
+    }
+
+    /// A number, null or nothing.
+    pub(super) fn optional_number(self, problems: &mut Problems) -> Option<f64> {
+        if self.is_none() { None } else { Some(self.number(problems)) }
+    }
+
+    /// Any object.
+    pub(super) fn map(self, problems: &mut Problems) -> Map<String, Value> {
+        self.required(problems, "dict_type", "must be an object", |v| v.as_object().cloned())
+    }
+
+    /// Any object, null or nothing.
+    pub(super) fn optional_map(self, problems: &mut Problems) -> Option<Map<String, Value>> {
+        if self.is_none() { None } else { Some(self.map(problems)) }
+    }
+
+    /// Any object or null, but something.
+    pub(super) fn nullable_map(self, problems: &mut Problems) -> Option<Map<String, Value>> {
+        if self.value == Some(&Value::Null) { None } else { Some(self.map(problems)) }
+    }
+
+    /// The items of a list.
+    pub(super) fn list(self, problems: &mut Problems) -> Vec<Self> {
+        let loc = self.loc.clone();
+        let items = self.required(problems, "list_type", "must be a list", |v| v.as_array().map(Vec::as_slice));
+        let node = |(i, value)| {
+            let mut loc = loc.clone();
+            loc.push(Step::Index(i));
+            Node { value: Some(value), loc }
+        };
+        items.iter().enumerate().map(node).collect()
+    }
+
+    /// The items of a list, null or nothing.
+    pub(super) fn optional_list(self, problems: &mut Problems) -> Option<Vec<Self>> {
+        if self.is_none() { None } else { Some(self.list(problems)) }
+    }
+
+    /// An instant, null or nothing.
+    pub(super) fn optional_instant(self, problems: &mut Problems) -> Option<Timestamp> {
+        let value = self.value.filter(|v| !v.is_null())?;
+        let instant = stamp::read(value);
+        if instant.is_none() {
+            let kind = match value {
+                Value::String(_) => "datetime_from_date_parsing",
+                Value::Number(_) => "datetime_parsing",
+                _ => "datetime_type",
+            };
+            self.wrong(problems, kind, "must be a date and time as in RFC 3339");
+        }
+        instant
+    }
+
+    /// An id, null or nothing.
+    pub(super) fn optional_id(self, problems: &mut Problems) -> Option<Uuid> {
+        match self.value? {
+            Value::Null => None,
+            Value::String(text) => match parse::id(text) {
+                Ok(id) => Some(id),
+                Err(bad) => {
+                    problems.note_id(bad.kind(), self.loc, bad.message());
+                    None
+                }
+            },
+            _ => {
+                problems.note_id("uuid_type", self.loc, "must be a UUID");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn kinds(problems: &Problems) -> Vec<&'static str> {
+        problems.0.iter().map(|p| p.kind).collect()
+    }
+
+    #[test]
+    fn every_problem_is_noted() {
+        let body = json!({"name": 5, "map": [], "list": {}, "at": "yesterday", "when": true, "id": "x", "other": 1});
+        let root = Node::root(&body, vec!["body".into()]);
+        let mut problems = Problems::default();
+        root.get("gone").string(&mut problems);
+        root.get("name").string(&mut problems);
+        root.get("map").map(&mut problems);
+        root.get("list").list(&mut problems);
+        root.get("at").optional_instant(&mut problems);
+        root.get("when").optional_instant(&mut problems);
+        root.get("id").optional_id(&mut problems);
+        root.get("other").optional_id(&mut problems);
+        let wanted =
+            ["missing", "string_type", "dict_type", "list_type", "datetime_from_date_parsing", "datetime_type"];
+        assert_eq!(kinds(&problems)[..6], wanted);
+        assert_eq!(kinds(&problems)[6..], ["uuid_parsing", "uuid_parsing", "uuid_type", "uuid_type"]);
+    }
+
+    #[test]
+    fn what_may_be_left_out_may_be_null() {
+        let body = json!({"null": null});
+        let root = Node::root(&body, vec![]);
+        let mut problems = Problems::default();
+        for key in ["null", "absent"] {
+            assert_eq!(root.get(key).optional_string(&mut problems), None);
+            assert_eq!(root.get(key).optional_map(&mut problems), None);
+            assert_eq!(root.get(key).optional_instant(&mut problems), None);
+            assert_eq!(root.get(key).optional_id(&mut problems), None);
+            assert!(root.get(key).optional_list(&mut problems).is_none());
+        }
+        assert_eq!(root.get("null").nullable_map(&mut problems), None);
+        assert!(problems.is_empty());
+        root.get("absent").nullable_map(&mut problems);
+        assert_eq!(kinds(&problems), ["missing"]);
+    }
+}

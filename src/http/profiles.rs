@@ -1,0 +1,175 @@
+//! `/users/profile`: reading the profile, and changing its slots.
+
+use memory::ids::SlotId;
+use memory::ports::{NewSlot, SlotChange};
+use memory::profile::Slot;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::body::Body;
+use super::call::Call;
+use super::invalid::Problems;
+use super::node::Node;
+use super::reply::{Answer, Failure, IdData, Reply};
+use super::stamp::Stamp;
+use super::{filter, messages};
+
+/// errno of attributes that name no slot.
+const BAD_ATTRIBUTES: u16 = 520;
+
+/// A profile, on the wire.
+#[derive(Serialize)]
+pub(super) struct ProfileData {
+    profiles: Vec<SlotData>,
+}
+
+/// A slot, on the wire.
+#[derive(Serialize)]
+struct SlotData {
+    id: Uuid,
+    content: String,
+    created_at: Stamp,
+    updated_at: Stamp,
+    attributes: Attributes,
+}
+
+#[derive(Serialize)]
+struct Attributes {
+    topic: String,
+    sub_topic: String,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+impl From<&Slot> for SlotData {
+    fn from(slot: &Slot) -> Self {
+        Self {
+            id: slot.id.0,
+            content: slot.content.clone(),
+            created_at: Stamp(slot.created_at),
+            updated_at: Stamp(slot.updated_at),
+            attributes: Attributes {
+                topic: slot.topic.clone(),
+                sub_topic: slot.sub_topic.clone(),
+                more: slot.attributes.clone(),
+            },
+        }
+    }
+}
+
+/// The body of a slot: its memo and, unless null, its attributes.
+#[derive(Default)]
+struct Delta {
+    content: String,
+    attributes: Option<Map<String, Value>>,
+}
+
+impl Delta {
+    fn read(root: Node<'_>, problems: &mut Problems) -> Self {
+        let content = root.get("content").string(problems);
+        let attributes = root.get("attributes").nullable_map(problems);
+        Self { content, attributes }
+    }
+}
+
+/// Topic, sub-topic, and the attributes beside them.
+fn address(attributes: Option<Map<String, Value>>) -> Result<(String, String, Map<String, Value>), Failure> {
+    let mut more = attributes.unwrap_or_default();
+    let topic = take_text(&mut more, "topic")?;
+    let sub_topic = take_text(&mut more, "sub_topic")?;
+    Ok((topic, sub_topic, more))
+}
+
+fn take_text(attributes: &mut Map<String, Value>, key: &'static str) -> Result<String, Failure> {
+    match attributes.remove(key) {
+        Some(Value::String(text)) => Ok(text),
+        _ => Err(Failure::Refused { errno: BAD_ATTRIBUTES, message: format!("attributes: {key} must be a string") }),
+    }
+}
+
+/// `GET /users/profile/{user_id}`. An unknown user has an empty profile.
+pub(super) async fn get(call: Call) -> Reply<ProfileData> {
+    let mut input = call.input();
+    let user = input.user();
+    let mut filter = filter::read(&mut input);
+    let topic_limits = input.text("topic_limits_json").map(str::to_owned);
+    let chats = input.text("chats_str").map(str::to_owned);
+    input.finish()?;
+    filter.topic_limits = filter::topic_limits(topic_limits.as_deref())?;
+    if messages::from_parameter(chats.as_deref())?.is_some() {
+        return Err(Failure::not_implemented("chats_str: choosing slots by a chat is not supported yet; leave it out"));
+    }
+    let known = call.engine()?.profile(&call.key(user)).await?;
+    let profiles = match &known {
+        Some(known) => filter.select(known).into_iter().map(SlotData::from).collect(),
+        None => Vec::new(),
+    };
+    Ok(Answer(ProfileData { profiles }))
+}
+
+/// `POST /users/profile/{user_id}`
+pub(super) async fn add(call: Call, body: Body) -> Reply<IdData> {
+    let mut input = call.input();
+    let user = input.user();
+    let delta = input.model(&body, Delta::read);
+    input.finish()?;
+    let (topic, sub_topic, attributes) = address(delta.attributes)?;
+    let engine = call.engine()?;
+    let id = engine.fresh_id();
+    let slot = NewSlot { id: SlotId(id), topic, sub_topic, content: delta.content, attributes };
+    engine.add_slot(&call.key(user), &slot).await?;
+    Ok(Answer(IdData { id }))
+}
+
+/// `PUT /users/profile/{user_id}/{profile_id}`: attributes of null keep the stored ones.
+pub(super) async fn update(call: Call, body: Body) -> Reply<()> {
+    let mut input = call.input();
+    let (user, id) = (input.user(), input.id("profile_id"));
+    let delta = input.model(&body, Delta::read);
+    input.finish()?;
+    let address = match delta.attributes {
+        None => None,
+        given => Some(address(given)?),
+    };
+    let change = SlotChange { content: delta.content, address };
+    let found = call.engine()?.update_slot(&call.key(user), SlotId(id), &change).await?;
+    if found { Ok(Answer(())) } else { Err(Failure::not_found("profile", id, user.0)) }
+}
+
+/// `DELETE /users/profile/{user_id}/{profile_id}`
+pub(super) async fn delete(call: Call) -> Reply<()> {
+    let mut input = call.input();
+    let (user, id) = (input.user(), input.id("profile_id"));
+    input.finish()?;
+    let found = call.engine()?.delete_slot(&call.key(user), SlotId(id)).await?;
+    if found { Ok(Answer(())) } else { Err(Failure::not_found("profile", id, user.0)) }
+}
+
+/// `POST /users/profile/import/{user_id}`
+pub(super) async fn import(call: Call, body: Body) -> Reply<()> {
+    let mut input = call.input();
+    let user = input.user();
+    let text = input.model(&body, |root, problems| root.get("context").string(problems));
+    input.finish()?;
+    call.engine()?.import(&call.key(user), text).await?;
+    Ok(Answer(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn attributes_name_a_slot() {
+        let given = json!({"topic": "t", "sub_topic": "", "extra": 1}).as_object().cloned();
+        let (topic, sub_topic, more) = address(given).unwrap();
+        assert_eq!((topic.as_str(), sub_topic.as_str(), json!(more)), ("t", "", json!({"extra": 1})));
+        for wrong in [json!(null), json!({"topic": "t"}), json!({"topic": 1, "sub_topic": "s"})] {
+            let refused = address(wrong.as_object().cloned());
+            assert!(matches!(refused, Err(Failure::Refused { errno: 520, .. })), "{wrong}");
+        }
+    }
+}
