@@ -4,5 +4,6 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod journal;
+pub mod serve;
 pub mod store;
 pub mod tokens;

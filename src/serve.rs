@@ -1,0 +1,202 @@
+//! Puts the parts together and runs them: opens the store, starts the actors, serves, and stops all of it in order.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Arbiter, System};
+use actors::{Engine, EngineSettings, Ports};
+use anyhow::Context;
+use memory::buffer::BufferLimits;
+use memory::flush::FlushSettings;
+use memory::ids::{ProjectId, SystemIds};
+use memory::ports::{LanguageModel, SystemClock, TokenCounter};
+use memory::rules::{RuleExtractor, WEAKNESS};
+use secrecy::ExposeSecret;
+use tokio::runtime::{Builder, Handle};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::http::{self, AccessToken};
+use crate::journal::sqlite::SqliteJournal;
+use crate::store::sqlite::{SqliteDatabase, SqliteOptions, SqliteStore};
+use crate::tokens::Tokeniser;
+
+/// Blobs of one batch at most: a batch is one transaction.
+const MAX_BATCH_BLOBS: u32 = 1_000;
+/// How much longer than the engine the HTTP server lives: whoever waited is told in this time.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// Threads of the runtime that owns pools and clients.
+const IO_THREADS: usize = 2;
+
+/// Serves the API until SIGTERM or Ctrl-C, and stops in order; a second signal stops at once.
+///
+/// # Errors
+/// When the address, the data folder or the configuration cannot be used.
+pub fn serve(config: &Config) -> anyhow::Result<()> {
+    let io = Builder::new_multi_thread().worker_threads(IO_THREADS).thread_name("io").enable_all().build()?;
+    let listener = listen(config)?;
+    let database = io.block_on(open(config))?;
+    let workers = Builder::new_multi_thread().thread_name("flush").enable_all().build()?;
+    let threads = (io.handle().clone(), workers.handle().clone());
+    let served = System::new().block_on(run(config, listener, database.clone(), threads));
+    let closed = io.block_on(database.close()).context("the database could not be closed");
+    served.and(closed)
+}
+
+/// Brings the database up to date and says where it is.
+///
+/// # Errors
+/// When the data folder cannot be used.
+pub fn migrate(config: &Config) -> anyhow::Result<()> {
+    let io = Builder::new_multi_thread().worker_threads(IO_THREADS).enable_all().build()?;
+    io.block_on(async { open(config).await?.close().await.context("the database could not be closed") })?;
+    println!("the database in {} is up to date", config.data_dir.display());
+    Ok(())
+}
+
+async fn open(config: &Config) -> anyhow::Result<Arc<SqliteDatabase>> {
+    Ok(SqliteDatabase::open(&config.data_dir, &SqliteOptions::default()).await?)
+}
+
+fn listen(config: &Config) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((config.host.as_str(), config.port)).with_context(|| {
+        let (host, port) = (&config.host, config.port);
+        format!("cannot listen on {host}:{port}; choose another address with --host and --port, or stop what uses it")
+    })
+}
+
+async fn run(
+    config: &Config,
+    listener: TcpListener,
+    database: Arc<SqliteDatabase>,
+    (io, workers): (Handle, Handle),
+) -> anyhow::Result<()> {
+    let clock = Arc::new(SystemClock);
+    let counter: Arc<dyn TokenCounter> = Arc::new(Tokeniser::start());
+    let model: Arc<dyn LanguageModel> = Arc::new(RuleExtractor::new(counter.clone()));
+    let ports = Ports {
+        store: Arc::new(SqliteStore::new(database.clone())),
+        journal: Arc::new(SqliteJournal::new(database, clock.clone())),
+        model: model.clone(),
+        counter,
+        clock,
+        ids: Arc::new(SystemIds),
+    };
+    let actors = Arbiter::new();
+    let engine = Engine::start(ports, engine_settings(config, &*model), io, workers, vec![actors.handle()]);
+    let address = listener.local_addr()?;
+    let server = http::serve(listener, engine.clone(), http_settings(config)?, config.shutdown_timeout + LAST_ANSWERS)?;
+    let handle = server.handle();
+    let mut server = std::pin::pin!(server);
+    greet(config, address);
+    tokio::select! {
+        ended = &mut server => ended?,
+        name = stop_signal()? => {
+            tracing::info!("{name}: stopping; buffers stay where they are, flushes under way are finished");
+            die_on_the_next_signal()?;
+            // The engine first: requests that wait for a flush are answered, and then the server has nothing left.
+            tokio::join!(engine.shutdown(), handle.stop(true), async { (&mut server).await.unwrap_or(()) });
+        }
+    }
+    actors.stop();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits for a signal that asks the process to stop, and names it.
+fn stop_signal() -> std::io::Result<impl Future<Output = &'static str>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "interrupt",
+        }
+    })
+}
+
+/// Whoever asks twice does not want to wait. Nothing is lost: the journal holds what was acknowledged.
+fn die_on_the_next_signal() -> std::io::Result<()> {
+    let again = stop_signal()?;
+    actix::spawn(async move {
+        again.await;
+        tracing::warn!("stopping at once; what was cut short goes on at the next start");
+        std::process::exit(1);
+    });
+    Ok(())
+}
+
+fn engine_settings(config: &Config, model: &dyn LanguageModel) -> EngineSettings {
+    let flush = FlushSettings {
+        lease: config.flush_lease,
+        max_tokens: config.max_chat_blob_buffer_process_token_size,
+        max_blobs: MAX_BATCH_BLOBS,
+        max_attempts: config.flush_max_attempts,
+        backoff_min: config.flush_backoff_min,
+        backoff_max: config.flush_backoff_max,
+        keep_chats: config.persistent_chat_blobs,
+        record_answers: !model.is_immediate(),
+        policy: Arc::new(config.policy()),
+    };
+    EngineSettings {
+        buffer: BufferLimits {
+            flush_tokens: u64::from(config.max_chat_blob_buffer_token_size),
+            max_blobs: u64::from(config.max_buffered_blobs_per_user),
+            max_waiters: config.max_waiting_per_user,
+        },
+        flush: Arc::new(flush),
+        flush_interval: config.buffer_flush_interval,
+        flush_workers: config.flush_workers,
+        flush_wait_timeout: config.flush_wait_timeout,
+        max_active_users: config.max_active_users,
+        actor_idle: config.actor_idle,
+        sweep_interval: config.sweep_interval,
+        max_inflight_inserts: config.max_inflight_inserts,
+        search_max_gists: u32::try_from(config.search_max_gists).unwrap_or(u32::MAX),
+        cache_bytes: config.cache_bytes,
+        applied_blobs_retention: Duration::from_secs(86_400 * u64::from(config.applied_blobs_retention_days)),
+        shutdown_timeout: config.shutdown_timeout,
+    }
+}
+
+fn http_settings(config: &Config) -> anyhow::Result<http::Settings> {
+    let token = config.access_token.as_ref().map(|token| AccessToken::new(token.expose_secret())).transpose()?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Ok(http::Settings {
+        project: ProjectId::from(config.project_id.as_str()),
+        access_token: token,
+        max_body_bytes: config.max_body_bytes,
+        cors_origins: config.cors_origins.clone(),
+        workers: if config.http_workers == 0 { cores } else { config.http_workers },
+    })
+}
+
+/// Tells a newcomer where everything is, and what to try.
+fn greet(config: &Config, address: SocketAddr) {
+    let url = format!("http://{address}");
+    let folder = std::fs::canonicalize(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    let access = match config.access_token {
+        Some(_) => "requests need the header Authorization: Bearer <ACCESS_TOKEN>",
+        None => "no token needed, reachable from this machine only; set ACCESS_TOKEN to change that",
+    };
+    let token = if config.access_token.is_some() { " -H \"Authorization: Bearer $ACCESS_TOKEN\"" } else { "" };
+    println!(
+        "Powermemo {version} listens on {url}
+  access     {access}
+  data       {folder}
+  extractor  rules, built in: {WEAKNESS}
+
+Try it:
+  curl {url}/api/v1/healthcheck
+  USER_ID=$(curl -s{token}{json} {url}/api/v1/users -d '{{\"data\":{{}}}}' | grep -oE '[0-9a-f-]{{36}}')
+  curl{token}{json} {url}/api/v1/blobs/insert/$USER_ID -d '{{\"blob_type\":\"chat\",\"blob_data\":{{\"messages\":[
+    {{\"role\":\"user\",\"content\":\"My name is Ada and I live in Turin. Yesterday I adopted a puppy named Miso.\"}}]}}}}'
+  curl{token} -X POST {url}/api/v1/users/buffer/$USER_ID/chat
+  curl{token} {url}/api/v1/users/context/$USER_ID
+",
+        version = env!("CARGO_PKG_VERSION"),
+        folder = folder.display(),
+        json = " -H 'Content-Type: application/json'",
+    );
+}
