@@ -1,0 +1,9 @@
+//! Integration tests: one binary for all.
+
+// Helpers are tests, too, but clippy knows only functions that are marked as such.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod crash;
+mod server;
+mod sqlite;
+mod wire;

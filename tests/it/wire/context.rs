@@ -1,0 +1,68 @@
+//! `/users/context`.
+
+use serde_json::{Value, json};
+
+use super::case::{Case, case};
+
+const CHATS: &str = "chats_str=%5B%7B%22role%22%3A%22user%22%2C%22content%22%3A%22Where%20is%20Paris%3F%22%7D%5D";
+
+fn get(name: &'static str, query: &str) -> Case {
+    case(name, "GET", format!("/users/context/{{user}}?{query}"))
+}
+
+fn context(text: &str) -> Value {
+    json!({"context": text})
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let slot = |topic: &str, content: &str| {
+        let body = json!({"content": content, "attributes": {"topic": topic, "sub_topic": "s"}});
+        case("a slot", "POST", "/users/profile/{user}").json(body)
+    };
+    let mut cases = vec![
+        case("a user", "POST", "/users").json(json!({})).keep("user", "/data/id"),
+        slot("interest", "sushi"),
+        slot("work", "engineer"),
+    ];
+    cases.extend(packing());
+    cases.extend(checking());
+    cases
+}
+
+fn packing() -> Vec<Case> {
+    let only = "customize_context_prompt=%3C%7Bprofile_section%7D%3E";
+    vec![
+        case("of nobody", "GET", "/users/context/{nobody}").data(context("$text:")),
+        get("profile", "").data(context("$text:engineer")),
+        get("small", "max_token_size=100").data(context("$text:engineer")),
+        get("smaller than the frame", "max_token_size=50").data(context("$start:---")),
+        get("nothing fits", &format!("max_token_size=0&{only}")).data(context("$start:<")),
+        get("profile alone", "profile_event_ratio=1").data(context("$text:sushi")),
+        get("one topic", "only_topics=interest&prefer_topics=interest").data(context("$text:sushi")),
+        get("a limit of one topic", "topic_limits_json=%7B%22interest%22%3A1%7D").data(context("$text:sushi")),
+        get("a chat", CHATS).data(context("$text:engineer")),
+        get("a chat, full profile", &format!("{CHATS}&full_profile_and_only_search_event=true")),
+        get("no chat, no full profile", "full_profile_and_only_search_event=False"),
+        get("events get the rest", "fill_window_with_events=true").data(context("$text:engineer")),
+        get("nothing is so similar", &format!("event_similarity_threshold=2&{CHATS}")).data(context("$text:engineer")),
+        get("own prompt", only).data(context("$start:<")),
+        get("another name stays", "customize_context_prompt=P%3A%7Bfoo%7D").data(context("P:{foo}")),
+        get("nothing is evaluated", "customize_context_prompt=%7Bprofile_section.__class__%7D")
+            .data(context("{profile_section.__class__}")),
+    ]
+}
+
+fn checking() -> Vec<Case> {
+    let ratio = |kind: &str| json!([[kind, ["query", "profile_event_ratio"]]]);
+    vec![
+        get("no share", "profile_event_ratio=0").problems(ratio("greater_than")),
+        get("more than all", "profile_event_ratio=1.5").problems(ratio("less_than_equal")),
+        get("no number", "profile_event_ratio=abc").problems(ratio("float_parsing")),
+        get("less than nothing", "max_token_size=-1")
+            .problems(json!([["greater_than_equal", ["query", "max_token_size"]]])),
+        get("limits are no JSON", "topic_limits_json=x").errno(400),
+        get("chats are no JSON", "chats_str=x").errno(400),
+        get("a chat, part of the profile", &format!("full_profile_and_only_search_event=false&{CHATS}")).errno(501),
+        case("bad id", "GET", "/users/context/fake").bad_id("user_id"),
+    ]
+}

@@ -1,0 +1,61 @@
+//! The wire format, case by case, against a server: one table for each resource, in `users.rs`, `blobs.rs` and so
+//! on. A server that passes serves the clients of the format.
+//!
+//! The servers use the built-in extractor and the default limits.
+
+mod access;
+mod blobs;
+mod case;
+mod context;
+mod events;
+mod profiles;
+mod users;
+
+use crate::server::Server as Process;
+
+use case::{Case, Server};
+
+/// The web origins that the servers let call.
+const ORIGINS: &str = "[\"https://app.example\"]";
+
+/// The name of a table, and what makes its cases.
+type Table = (&'static str, fn() -> Vec<Case>);
+
+/// All tables. Each makes its own users, so that they are independent of each other.
+const TABLES: [Table; 6] = [
+    ("access", access::cases),
+    ("users", users::cases),
+    ("blobs", blobs::cases),
+    ("profiles", profiles::cases),
+    ("events", events::cases),
+    ("context", context::cases),
+];
+
+/// Runs all tables against the server at `base` ("http://127.0.0.1:8019").
+///
+/// # Panics
+/// When any case failed, with all that did.
+fn replay(base: &str, token: Option<&str>, tables: &[Table]) {
+    let server = Server::new(base, token);
+    let failed: Vec<_> = tables.iter().flat_map(|(name, cases)| server.run(name, cases())).collect();
+    assert!(failed.is_empty(), "{} cases failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn a_server_with_a_token_speaks_the_wire_format() {
+    let server = Process::start(&[("ACCESS_TOKEN", "secret"), ("POWERMEMO_CORS_ORIGINS", ORIGINS)]);
+    replay(&server.base, Some("secret"), &TABLES);
+    replay(&server.base, Some("secret"), &[("tokens", access::token_cases), ("origins", access::origin_cases)]);
+}
+
+#[test]
+fn a_server_without_a_token_answers_its_own_machine_alone() {
+    let server = Process::start(&[("POWERMEMO_CORS_ORIGINS", ORIGINS)]);
+    replay(&server.base, None, &[("local", access::local_cases), ("origins", access::origin_cases)]);
+}
+
+#[test]
+fn a_server_can_keep_chats_under_another_project() {
+    let server = Process::start(&[("PROJECT_ID", "wire"), ("POWERMEMO_PERSISTENT_CHAT_BLOBS", "true")]);
+    replay(&server.base, None, &[("kept", blobs::kept_cases)]);
+}
