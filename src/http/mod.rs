@@ -69,7 +69,7 @@ pub struct Settings {
     pub access_token: Option<AccessToken>,
     /// The largest body of a request, in bytes.
     pub max_body_bytes: usize,
-    /// The origins of web pages that may call ("https://app.example"); "*" for any, if there is a token.
+    /// The origins of web pages that may call (`https://app.example`); `*` for any, if there is a token.
     pub cors_origins: Vec<String>,
     /// Threads that serve requests.
     pub workers: usize,
