@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod journal;
+pub mod llm;
 pub mod serve;
 pub mod store;
 pub mod tokens;

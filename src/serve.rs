@@ -80,6 +80,7 @@ async fn run(
         store: Arc::new(SqliteStore::new(database.clone())),
         journal: Arc::new(SqliteJournal::new(database, clock.clone())),
         model: model.clone(),
+        advisor: None,
         counter,
         clock,
         ids: Arc::new(SystemIds),
@@ -137,6 +138,7 @@ fn engine_settings(config: &Config, model: &dyn LanguageModel) -> EngineSettings
         backoff_max: config.flush_backoff_max,
         keep_chats: config.persistent_chat_blobs,
         record_answers: !model.is_immediate(),
+        quote_tokens: if model.is_immediate() { u32::MAX } else { config.llm_profile_tokens },
         policy: Arc::new(config.policy()),
     };
     EngineSettings {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use memory::buffer::BufferLimits;
 use memory::flush::FlushSettings;
 use memory::ids::IdSource;
-use memory::ports::{Clock, Journal, LanguageModel, Store, TokenCounter};
+use memory::ports::{Advisor, Clock, Journal, LanguageModel, Store, TokenCounter};
 
 /// What the engine works with. Cheap to clone.
 #[derive(Clone)]
@@ -15,6 +15,8 @@ pub struct Ports {
     pub journal: Arc<dyn Journal>,
     /// What makes memory of chats.
     pub model: Arc<dyn LanguageModel>,
+    /// Answers what reads ask of a language model, where there is one.
+    pub advisor: Option<Arc<dyn Advisor>>,
     /// Counts tokens.
     pub counter: Arc<dyn TokenCounter>,
     /// Tells the time.

@@ -9,11 +9,11 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::layers::{Layers, Source};
-use super::{Config, LlmStyle, show};
+use super::{Config, LlmStyle, ProfileFilterBy, show};
 
 /// The least and the greatest value of every numeric key. The upper ends are far beyond sense: they catch slips of
 /// the unit (milliseconds for seconds) and keep sums of them from overflowing.
-const RANGES: [(&str, u64, u64); 26] = [
+const RANGES: [(&str, u64, u64); 33] = [
     ("port", 0, 65_535),
     ("max_body_bytes", 1_024, 1 << 30),
     ("http_workers", 0, 1_024),
@@ -38,20 +38,19 @@ const RANGES: [(&str, u64, u64); 26] = [
     ("cache_bytes", 0, 1 << 40),
     ("max_profile_subtopics", 1, 1_000),
     ("max_pre_profile_token_size", 8, 100_000),
+    ("llm_profile_tokens", 0, 1_000_000),
+    ("llm_timeout_seconds", 1, 7_200),
+    ("llm_connect_timeout_seconds", 1, 600),
+    ("llm_max_retries", 0, 20),
+    ("llm_max_parallel_calls", 1, 100_000),
+    ("llm_breaker_failures", 1, 1_000_000),
+    ("llm_breaker_pause_seconds", 1, 3_600),
     ("embedding_dim", 1, 16_000),
     ("embedding_max_token_size", 1, 1_000_000),
 ];
 
 /// Keys of features to come, and the feature.
-const LATER: [(&str, &str); 15] = [
-    ("language", "a language of memos other than the chat's own"),
-    ("event_theme_requirement", "the language model client"),
-    ("llm_openai_default_query", "the language model client"),
-    ("llm_openai_default_header", "the language model client"),
-    ("best_llm_model", "the language model client"),
-    ("thinking_llm_model", "the language model client"),
-    ("summary_llm_model", "the language model client"),
-    ("system_prompt", "the language model client"),
+const LATER: [(&str, &str); 7] = [
     ("enable_event_embedding", "search by meaning"),
     ("embedding_provider", "search by meaning"),
     ("embedding_base_url", "search by meaning"),
@@ -61,8 +60,20 @@ const LATER: [(&str, &str); 15] = [
     ("embedding_max_token_size", "search by meaning"),
 ];
 
+/// Keys that only a language model makes use of.
+const MODEL_KEYS: [&str; 7] = [
+    "language",
+    "event_theme_requirement",
+    "best_llm_model",
+    "thinking_llm_model",
+    "system_prompt",
+    "llm_openai_default_query",
+    "llm_openai_default_header",
+];
+
 /// Keys of a Memobase configuration that mean nothing here, and why.
-const FOREIGN: [(&str, &str); 5] = [
+const FOREIGN: [(&str, &str); 6] = [
+    ("summary_llm_model", "best_llm_model extracts and summarises in one call"),
     ("llm_tab_separator", "models answer in JSON"),
     ("cache_user_profiles_ttl", "profiles are cached with their user; see actor_idle_seconds"),
     ("minimum_chats_token_size_for_event_summary", "every flush makes its event"),
@@ -204,9 +215,19 @@ fn unsupported(config: &Config, layers: &mut Layers) {
         let must = "is not supported: this version has no Redis journal yet; unset it to use SQLite in data_dir";
         refuse(layers, "redis_url", must);
     }
-    if config.llm_style == LlmStyle::Openai {
-        let must = "is not supported: this version has no language model client yet; use rules";
+    if config.llm_style == LlmStyle::Openai && config.llm_api_key.is_none() && config.llm_base_url.is_none() {
+        let must = "needs to know where the model is: set llm_base_url, or OPENAI_API_KEY for that of OpenAI";
         refuse(layers, "llm_style", must);
+    }
+    if config.profile_filter == ProfileFilterBy::Model && !config.uses_model() {
+        let must = "needs a language model: set llm_base_url or OPENAI_API_KEY, or use lexical";
+        refuse(layers, "profile_filter", must);
+    }
+    if config.llm_temperature.is_some_and(|degrees| !(0.0..=2.0).contains(&degrees)) {
+        refuse(layers, "llm_temperature", "must be a number from 0 to 2, or null for the provider's own");
+    }
+    if config.llm_max_completion_tokens == Some(0) {
+        refuse(layers, "llm_max_completion_tokens", "must be at least 1, or null for no limit");
     }
 }
 
@@ -217,12 +238,14 @@ fn no_effect(config: &Config, layers: &mut Layers) {
         (Some(value) != layers.defaults.get(key)).then_some((value, source))
     };
     let mut warnings = Vec::new();
-    for key in ["llm_api_key", "llm_base_url"] {
-        if let Some((_, source)) = changed(key).filter(|_| config.llm_style == LlmStyle::Auto) {
-            warnings.push(format!(
-                "{source}: {key} is set, but NO LANGUAGE MODEL IS CALLED: this version has no client yet, and the \
-                 built-in rules extract memories; llm_style: rules silences this"
-            ));
+    if config.llm_style == LlmStyle::Auto && !config.uses_model() {
+        for key in MODEL_KEYS {
+            if let Some((_, source)) = changed(key) {
+                warnings.push(format!(
+                    "{source}: {key} is set, but NO LANGUAGE MODEL IS CALLED: set llm_base_url, or OPENAI_API_KEY for \
+                     that of OpenAI; llm_style: rules silences this"
+                ));
+            }
         }
     }
     for (key, feature) in LATER {

@@ -20,7 +20,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use layers::Source;
-pub use values::{Config, EventTag, Language, LlmStyle, LogFormat};
+pub use values::{Config, EventTag, LlmStyle, LogFormat, ProfileFilterBy};
 
 use layers::Layers;
 

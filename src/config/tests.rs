@@ -240,9 +240,11 @@ fn stores_that_are_not_there_are_refused_without_their_passwords() {
 #[test]
 fn what_is_not_there_yet_is_told() {
     let warnings = |world: World| world.settings().warnings;
-    let loud = warnings(World::new().env("OPENAI_API_KEY", "sk-x"));
+    let model = || World::new().env("POWERMEMO_BEST_LLM_MODEL", "big");
+    let loud = warnings(model());
     assert!(loud.len() == 1 && loud[0].contains("NO LANGUAGE MODEL IS CALLED"), "{loud:?}");
-    assert!(warnings(World::new().env("OPENAI_API_KEY", "sk-x").env("POWERMEMO_LLM_STYLE", "rules")).is_empty());
+    assert!(warnings(model().env("OPENAI_API_KEY", "sk-x")).is_empty());
+    assert!(warnings(model().env("POWERMEMO_LLM_STYLE", "rules")).is_empty());
     assert!(warnings(World::new().file("config.yaml", "enable_event_embedding: false")).is_empty());
     let world = World::new().file("config.yaml", "enable_event_embedding: true\ncache_user_profiles_ttl: 3\n");
     assert_eq!(warnings(world).len(), 2);

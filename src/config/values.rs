@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use memory::extraction::{Policy, TagSpec};
+use memory::extraction::{Language, Policy, TagSpec};
 use memory::schema::{Schema, Topic};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
@@ -108,27 +109,52 @@ pub struct Config {
     pub profile_validate_mode: bool,
     /// Labels that events may bear.
     pub event_tags: Vec<EventTag>,
-    /// What events should be about. Unused in this version.
+    /// What events should be about.
     pub event_theme_requirement: Option<String>,
+    /// How `chats_str` chooses profile slots.
+    pub profile_filter: ProfileFilterBy,
 
     /// Who extracts memories.
     pub llm_style: LlmStyle,
-    /// Base address of an OpenAI-compatible endpoint. Unused in this version.
+    /// Base address of an OpenAI-compatible endpoint; none: that of OpenAI.
     pub llm_base_url: Option<String>,
-    /// API key of the endpoint. Unused in this version.
+    /// API key of the endpoint.
     pub llm_api_key: Option<SecretString>,
-    /// Query parameters of each call of the model. Unused in this version.
+    /// Query parameters of each call of the model.
     pub llm_openai_default_query: BTreeMap<String, SecretString>,
-    /// Headers of each call of the model. Unused in this version.
+    /// Headers of each call of the model.
     pub llm_openai_default_header: BTreeMap<String, SecretString>,
-    /// Model that extracts. Unused in this version.
+    /// Model that extracts.
     pub best_llm_model: String,
-    /// Model for harder questions. Unused in this version.
+    /// Model that advises role-plays; none: `best_llm_model`.
     pub thinking_llm_model: Option<String>,
-    /// Model that summarises. Unused in this version.
-    pub summary_llm_model: Option<String>,
-    /// Text before every prompt. Unused in this version.
+    /// Who the model is told to be, in place of the built-in words.
     pub system_prompt: Option<String>,
+    /// Temperature; none: the provider's own.
+    pub llm_temperature: Option<f32>,
+    /// Tokens of one answer at most.
+    pub llm_max_completion_tokens: Option<u32>,
+    /// Tokens of present memos that are shown to the model at most.
+    pub llm_profile_tokens: u32,
+    /// How long one call may take, its answer included.
+    #[serde(rename = "llm_timeout_seconds", deserialize_with = "seconds")]
+    pub llm_timeout: Duration,
+    /// How long connecting may take.
+    #[serde(rename = "llm_connect_timeout_seconds", deserialize_with = "seconds")]
+    pub llm_connect_timeout: Duration,
+    /// Quick retries of a call that failed for a moment.
+    pub llm_max_retries: usize,
+    /// Calls at the same time.
+    pub llm_max_parallel_calls: usize,
+    /// Calls per minute; none: no limit.
+    pub llm_requests_per_minute: Option<NonZeroU32>,
+    /// Tokens per minute; none: no limit.
+    pub llm_tokens_per_minute: Option<NonZeroU32>,
+    /// Failed calls in a row after which the model is left alone.
+    pub llm_breaker_failures: u32,
+    /// For how long it is left alone.
+    #[serde(rename = "llm_breaker_pause_seconds", deserialize_with = "seconds")]
+    pub llm_breaker_pause: Duration,
 
     /// Search events by meaning as well. Unused in this version, as are the keys that follow.
     pub enable_event_embedding: bool,
@@ -147,6 +173,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// True when a language model extracts memories.
+    pub fn uses_model(&self) -> bool {
+        match self.llm_style {
+            LlmStyle::Openai => true,
+            LlmStyle::Rules => false,
+            LlmStyle::Auto => self.llm_api_key.is_some() || self.llm_base_url.is_some(),
+        }
+    }
+
     /// The topics to look for.
     pub fn schema(&self) -> Schema {
         Schema::with(&self.additional_user_profiles, &self.overwrite_user_profiles)
@@ -163,20 +198,21 @@ impl Config {
             max_memo_tokens: self.max_pre_profile_token_size,
             event_tags: self.event_tags.iter().map(tag).collect(),
             time_zone: self.use_timezone.clone(),
+            language: self.language,
+            introduction: self.system_prompt.clone(),
+            event_theme: self.event_theme_requirement.clone(),
         }
     }
 }
 
-/// Language of memos.
+/// How `chats_str` chooses profile slots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Language {
-    /// English.
-    En,
-    /// Chinese.
-    Zh,
-    /// Japanese.
-    Ja,
+pub enum ProfileFilterBy {
+    /// By words in common.
+    Lexical,
+    /// By a call of the language model.
+    Model,
 }
 
 /// Who extracts memories.

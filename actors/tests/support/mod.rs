@@ -8,16 +8,14 @@ use std::time::Duration;
 
 use actors::{Engine, EngineError, EngineSettings, Ports};
 use async_trait::async_trait;
-use jiff::tz::TimeZone;
 use memory::blob::{Blob, BlobData, Message, Role};
 use memory::buffer::BufferLimits;
 use memory::event::Event;
-use memory::extraction::{Policy, Request};
+use memory::extraction::Request;
 use memory::flush::FlushSettings;
 use memory::ids::{BlobId, ProjectId, SystemIds, UserId, UserKey};
 use memory::ports::{Answer, EventFilter, LanguageModel, ModelError, TokenCounter};
-use memory::schema::Schema;
-use memory::testing::{ManualClock, MemoryJournal, MemoryStore, ScriptedModel, WordCounter};
+use memory::testing::{ManualClock, MemoryJournal, MemoryStore, ScriptedModel, WordCounter, policy};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -113,6 +111,7 @@ impl World {
             store: Arc::new(store.clone()),
             journal: Arc::new(journal.clone()),
             model: Arc::new(GatedModel(model.clone(), gate.clone())),
+            advisor: None,
             counter: counter.clone(),
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
@@ -184,15 +183,8 @@ fn settings() -> EngineSettings {
             backoff_max: Duration::from_secs(30),
             keep_chats: false,
             record_answers: true,
-            policy: Arc::new(Policy {
-                schema: Schema { topics: vec![] },
-                strict: false,
-                validate: false,
-                max_sub_topics: 15,
-                max_memo_tokens: 50,
-                event_tags: vec![],
-                time_zone: TimeZone::UTC,
-            }),
+            quote_tokens: u32::MAX,
+            policy: Arc::new(policy()),
         }),
         flush_interval: Duration::from_secs(3600),
         flush_workers: 4,

@@ -242,19 +242,16 @@ mod tests {
     use crate::ids::BlobId;
     use crate::schema::{Schema, SubTopic, Topic};
     use crate::testing::WordCounter;
-    use jiff::tz::TimeZone;
     use uuid::Uuid;
 
     fn policy() -> Policy {
         let sub_topics = vec![SubTopic { name: "job".into(), description: None }];
         Policy {
             schema: Schema { topics: vec![Topic { name: "work".into(), description: None, sub_topics }] },
-            strict: false,
             validate: true,
-            max_sub_topics: 15,
             max_memo_tokens: 8,
             event_tags: vec![TagSpec { name: "mood".into(), description: String::new() }],
-            time_zone: TimeZone::UTC,
+            ..crate::testing::policy()
         }
     }
 

@@ -11,4 +11,4 @@ mod request;
 pub use check::{Action, Extraction, NewGist, Refusal, check};
 pub use draft::{Draft, DraftAction, DraftGist, DraftTag, Verb};
 pub use plan::{Plan, PlanIds, plan};
-pub use request::{Line, Policy, Request, TagSpec, lines_of, parts_of};
+pub use request::{Language, Line, Policy, Request, TagSpec, lines_of, parts_of};

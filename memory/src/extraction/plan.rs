@@ -206,20 +206,10 @@ mod tests {
     use super::*;
     use crate::extraction::NewGist;
     use crate::ids::{Incarnation, SystemIds};
-    use crate::schema::Schema;
-    use jiff::tz::TimeZone;
     use uuid::Uuid;
 
     fn policy(max_sub_topics: u32) -> Policy {
-        Policy {
-            schema: Schema { topics: vec![] },
-            strict: false,
-            validate: false,
-            max_sub_topics,
-            max_memo_tokens: 100,
-            event_tags: vec![],
-            time_zone: TimeZone::UTC,
-        }
+        Policy { max_sub_topics, ..crate::testing::policy() }
     }
 
     fn slot(n: u128, sub_topic: &str, content: &str, revision: i64) -> Slot {

@@ -1,12 +1,13 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::blob::{Blob, BlobData, Role};
 use crate::dates;
 use crate::ids::BlobId;
 use crate::ports::TokenCounter;
-use crate::profile::Slot;
+use crate::profile::{Slot, SlotName};
 use crate::schema::Schema;
 use crate::text;
 
@@ -40,6 +41,18 @@ pub struct TagSpec {
     pub description: String,
 }
 
+/// A language that there are prompts in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// English.
+    En,
+    /// Chinese.
+    Zh,
+    /// Japanese.
+    Ja,
+}
+
 /// How a project wants its memory made.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Policy {
@@ -57,6 +70,12 @@ pub struct Policy {
     pub event_tags: Vec<TagSpec>,
     /// The time zone of dates.
     pub time_zone: TimeZone,
+    /// The language of memory; none: that of the chat.
+    pub language: Option<Language>,
+    /// Who the model is told to be, in place of our words (`system_prompt`).
+    pub introduction: Option<String>,
+    /// What events should be about (`event_theme_requirement`).
+    pub event_theme: Option<String>,
 }
 
 /// What a model is asked.
@@ -64,8 +83,10 @@ pub struct Policy {
 pub struct Request {
     /// The messages, in order.
     pub lines: Vec<Line>,
-    /// The present profile, newest update first.
+    /// The slots of the present profile that the messages could touch, newest update first.
     pub profile: Vec<Slot>,
+    /// The names of the other slots, whose memos are not shown.
+    pub named: Vec<SlotName>,
     /// What to look for.
     pub policy: std::sync::Arc<Policy>,
 }

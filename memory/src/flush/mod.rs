@@ -38,6 +38,8 @@ pub struct FlushSettings {
     pub keep_chats: bool,
     /// Record answers before they are used: for models whose answers cost something.
     pub record_answers: bool,
+    /// Tokens of present memos that are shown to a model at most; slots beyond are named only.
+    pub quote_tokens: u32,
     /// How memory is made.
     pub policy: Arc<Policy>,
 }
@@ -58,10 +60,8 @@ mod tests {
     use crate::ids::{BlobId, FlushId, Incarnation, Owner, SlotId, UserId, UserKey};
     use crate::ports::{Answer, Batch, Entry, FlushOutcome, FlushRecord, FlushResult, Level, Taken, Usage};
     use crate::profile::{Profile, Slot, SlotWrite};
-    use crate::schema::Schema;
-    use crate::testing::{ManualClock, SeededIds, WordCounter};
+    use crate::testing::{ManualClock, SeededIds, WordCounter, policy};
     use jiff::Timestamp;
-    use jiff::tz::TimeZone;
 
     fn settings() -> FlushSettings {
         FlushSettings {
@@ -73,15 +73,8 @@ mod tests {
             backoff_max: Duration::from_secs(60),
             keep_chats: false,
             record_answers: true,
-            policy: Arc::new(Policy {
-                schema: Schema { topics: vec![] },
-                strict: false,
-                validate: false,
-                max_sub_topics: 15,
-                max_memo_tokens: 50,
-                event_tags: vec![],
-                time_zone: TimeZone::UTC,
-            }),
+            quote_tokens: u32::MAX,
+            policy: Arc::new(policy()),
         }
     }
 

@@ -210,6 +210,7 @@ impl Flush {
         Step::Ask(Box::new(Request {
             lines: self.parts.get(self.drafts.len()).cloned().unwrap_or_default(),
             profile: self.shown_profile(),
+            named: Vec::new(),
             policy: self.tools.settings.policy.clone(),
         }))
     }

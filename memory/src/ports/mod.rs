@@ -4,12 +4,14 @@
 //! that opened them. To add an adapter, implement the trait and run its contract suite ([`crate::testing`], feature
 //! `testing`) against it.
 
+mod advisor;
 mod clock;
 mod counter;
 mod journal;
 mod model;
 mod store;
 
+pub use advisor::{Advisor, Roleplay, TopicAction, TopicAdvice};
 pub use clock::{Clock, SystemClock};
 pub use counter::TokenCounter;
 pub use journal::{

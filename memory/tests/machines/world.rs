@@ -8,17 +8,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use memory::blob::{Blob, BlobData, BlobType, Message, NewBlob, Role};
 use memory::buffer::BufferLimits;
-use memory::extraction::Policy;
 use memory::flush::FlushSettings;
 use memory::ids::{BlobId, FlushId, IdSource, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
 use memory::ports::{Clock, FlushOutcome, FlushRecord, FlushResult, Journal, NewSlot, Removed, Reseal, SlotChange};
 use memory::ports::{Store, Usage};
 use memory::profile::Slot;
-use memory::schema::Schema;
-use memory::testing::{JournalSnapshot, ManualClock, MemoryJournal, MemoryStore, SeededIds};
+use memory::testing::{JournalSnapshot, ManualClock, MemoryJournal, MemoryStore, SeededIds, policy};
 use serde_json::Map;
 use uuid::Uuid;
 
@@ -74,15 +71,8 @@ fn settings(record_answers: bool) -> FlushSettings {
         backoff_max: Duration::from_secs(8),
         keep_chats: false,
         record_answers,
-        policy: Arc::new(Policy {
-            schema: Schema { topics: vec![] },
-            strict: false,
-            validate: false,
-            max_sub_topics: 15,
-            max_memo_tokens: 50,
-            event_tags: vec![],
-            time_zone: TimeZone::UTC,
-        }),
+        quote_tokens: u32::MAX,
+        policy: Arc::new(policy()),
     }
 }
 

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use serde_json::Map;
 use uuid::Uuid;
@@ -23,10 +22,8 @@ fn policy(strict: bool, max_memo_tokens: u32) -> Policy {
         schema: Schema { topics: vec![Topic { name: "work".into(), description: None, sub_topics }] },
         strict,
         validate: true,
-        max_sub_topics: 15,
         max_memo_tokens,
-        event_tags: vec![],
-        time_zone: TimeZone::UTC,
+        ..crate::testing::policy()
     }
 }
 
@@ -53,7 +50,12 @@ fn slot(topic: &str, sub_topic: &str, content: &str) -> Slot {
 }
 
 fn draft(lines: Vec<Line>, profile: Vec<Slot>, policy: Policy) -> Draft {
-    RuleExtractor::new(Arc::new(WordCounter)).draft(&Request { lines, profile, policy: Arc::new(policy) })
+    RuleExtractor::new(Arc::new(WordCounter)).draft(&Request {
+        lines,
+        profile,
+        named: vec![],
+        policy: Arc::new(policy),
+    })
 }
 
 fn memos(draft: &Draft) -> Vec<(&str, &str)> {
@@ -116,6 +118,7 @@ async fn the_answer_is_a_draft_that_passes_the_check() {
     let request = Request {
         lines: user(&["I moved two weeks ago. I live in Oslo, I love tea."]),
         profile: vec![],
+        named: vec![],
         policy: Arc::new(policy(false, 50)),
     };
     let model = RuleExtractor::new(Arc::new(WordCounter));

@@ -1,0 +1,9 @@
+//! The language model: one call per part of a flush, to any OpenAI-compatible endpoint.
+//!
+//! [`Prompts`] turns a request into a [`Prompt`]; [`Endpoint`] brings it to the provider and its answer back, whatever
+//! state the provider is in; [`OpenAiModel`] is the port that joins both, with one repair of an answer that cannot be
+//! read. What a failure means for the flush is decided by its state machine in `memory`, not here.
+
+mod endpoint;
+
+pub use endpoint::{Completion, Endpoint, EndpointSettings, Prompt};
