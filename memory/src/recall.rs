@@ -1,6 +1,7 @@
 //! Recall: what is known of a user as immutable snapshots, and how parts of it are chosen.
 
 mod gists;
+mod relevance;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,6 +11,7 @@ use crate::text::one_line;
 
 pub(crate) use gists::Lending;
 pub use gists::{Hit, KnownGists, Search, chat_query, gist_line};
+pub use relevance::relevant;
 
 /// A profile with the token counts of its lines. Never changes: share it as an `Arc`.
 #[derive(Clone, Debug)]

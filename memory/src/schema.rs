@@ -69,7 +69,17 @@ impl Schema {
 
     /// True when the schema names this slot.
     pub fn names(&self, slot: &SlotName) -> bool {
-        self.topics.iter().any(|t| t.name == slot.topic && t.sub_topics.iter().any(|s| s.name == slot.sub_topic))
+        self.sub_topic(slot).is_some()
+    }
+
+    /// What belongs in this slot, when the schema says it.
+    pub fn description(&self, slot: &SlotName) -> Option<&str> {
+        self.sub_topic(slot)?.description.as_deref()
+    }
+
+    fn sub_topic(&self, slot: &SlotName) -> Option<&SubTopic> {
+        let of_topic = self.topics.iter().filter(|t| t.name == slot.topic);
+        of_topic.flat_map(|t| &t.sub_topics).find(|s| s.name == slot.sub_topic)
     }
 
     fn add(&mut self, topic: &Topic) {
