@@ -71,6 +71,8 @@ pub fn check(drafts: &[Draft], lines: &[Line], policy: &Policy, counter: &dyn To
     let lines: HashMap<u32, &Line> = lines.iter().rev().map(|l| (l.number, l)).collect();
     let mut out = Extraction::default();
     for draft in drafts {
+        let unreadable = |item: &String| Refusal { item: item.clone(), reason: "cannot be read" };
+        out.refused.extend(draft.unreadable.iter().map(unreadable));
         for (index, gist) in draft.gists.iter().enumerate() {
             let checked = if out.gists.len() < MAX_GISTS { check_gist(gist, &lines) } else { Err("too many gists") };
             match checked {
@@ -289,6 +291,7 @@ mod tests {
                 DraftTag { tag: "other".into(), value: "x".into() },
             ],
             summary: " a\nday ".into(),
+            unreadable: vec!["profile[7]".into()],
         };
         let out = check(&[draft], &[line(1)], &policy(), &WordCounter);
         assert_eq!(out.gists.len(), 1);
@@ -297,7 +300,7 @@ mod tests {
         assert_eq!(out.actions, [Action::Set(SlotName::new("work", "job"), "doctor".into())]);
         assert_eq!((out.tags.len(), out.summary.as_str()), (1, "a day"));
         let refused: Vec<&str> = out.refused.iter().map(|r| r.item.as_str()).collect();
-        assert_eq!(refused, ["gists[1]", "gists[2]", "profile[2]", "profile[3]", "tags[1]"]);
+        assert_eq!(refused, ["profile[7]", "gists[1]", "gists[2]", "profile[2]", "profile[3]", "tags[1]"]);
     }
 
     #[test]

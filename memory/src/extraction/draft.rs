@@ -20,6 +20,10 @@ pub struct Draft {
     /// A summary, or nothing.
     #[serde(default)]
     pub summary: String,
+    /// What was left out because it could not be read, by its place in the answer: `profile[3]`,
+    /// `gists[0].messages`. Models do not write it; [`Draft::read`] does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
 }
 
 impl Draft {

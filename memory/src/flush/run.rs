@@ -224,9 +224,9 @@ impl Flush {
 
     /// An answer is recorded only once it can be read: a recorded one is never asked for again.
     fn answered(&mut self, answer: Answer) -> Step {
-        let recorded = match serde_json::from_str::<Draft>(&answer.text) {
+        let recorded = match Draft::read(&answer.text) {
             Ok(draft) => Recorded::new(draft, self.base.as_ref()),
-            Err(error) => return self.model_failed(ModelError::Unusable(format!("not the agreed JSON: {error}"))),
+            Err(unreadable) => return self.model_failed(ModelError::Unusable(unreadable.to_string())),
         };
         match self.claim() {
             Some((flush_id, _)) if self.tools.settings.record_answers => {
