@@ -5,12 +5,15 @@
 
 mod check;
 mod draft;
+mod language;
 mod plan;
 mod read;
 mod request;
+mod transcript;
 
 pub use check::{Action, Extraction, NewGist, Refusal, check};
 pub use draft::{Draft, DraftAction, DraftGist, DraftTag, Verb};
 pub use plan::{Plan, PlanIds, plan};
 pub use read::Unreadable;
 pub use request::{Language, Line, Policy, Request, TagSpec, lines_of, parts_of};
+pub use transcript::Speakers;
