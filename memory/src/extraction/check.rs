@@ -1,3 +1,5 @@
+mod content;
+
 use std::collections::HashMap;
 
 use crate::event::{EventTag, Source};
@@ -5,9 +7,14 @@ use crate::extraction::{Draft, DraftAction, DraftGist, Line, Policy, Verb};
 use crate::ports::TokenCounter;
 use crate::profile::SlotName;
 use crate::text;
+use content::says_something;
 
 /// Gists of one flush at most. A model that returns more has lost its way.
 const MAX_GISTS: usize = 2_000;
+/// Slots that one flush changes at most. A whole profile has about a hundred, and each is compared with all others.
+const MAX_ACTIONS: usize = 500;
+/// Labels of one event at most: the lists of labels that projects ask for have ten or so.
+const MAX_TAGS: usize = 100;
 /// Characters of a topic, a sub-topic or a tag at most.
 const MAX_NAME_CHARS: usize = 64;
 
@@ -18,7 +25,7 @@ pub struct NewGist {
     pub text: String,
     /// When it happened: an ISO date or a part of one.
     pub occurred_at: Option<String>,
-    /// When it was said: the date of the first message it comes from.
+    /// When it was said: the date of the first message it comes from, of the whole chat when it names none.
     pub said_at: Option<String>,
     /// The messages it comes from.
     pub sources: Vec<Source>,
@@ -67,33 +74,38 @@ pub struct Extraction {
 }
 
 /// Takes from the drafts of a batch's parts what is valid. The rest is refused item by item.
+///
+/// Numbers of messages that do not exist are refused alone: what a gist or an action says is kept.
 pub fn check(drafts: &[Draft], lines: &[Line], policy: &Policy, counter: &dyn TokenCounter) -> Extraction {
-    let lines: HashMap<u32, &Line> = lines.iter().rev().map(|l| (l.number, l)).collect();
+    let numbered: HashMap<u32, &Line> = lines.iter().rev().map(|l| (l.number, l)).collect();
+    let begun = lines.iter().find_map(|l| l.said_on);
     let mut out = Extraction::default();
     for draft in drafts {
         let unreadable = |item: &String| Refusal { item: item.clone(), reason: "cannot be read" };
         out.refused.extend(draft.unreadable.iter().map(unreadable));
         for (index, gist) in draft.gists.iter().enumerate() {
-            let checked = if out.gists.len() < MAX_GISTS { check_gist(gist, &lines) } else { Err("too many gists") };
+            out.refuse_messages("gists", index, &gist.messages, &numbered);
+            let checked = if out.gists.len() < MAX_GISTS { check_gist(gist, &numbered) } else { Err("too many gists") };
             match checked {
-                Ok(gist) => out.gists.push(gist),
+                Ok(gist) => {
+                    let said_at = gist.said_at.or_else(|| begun.map(|day| day.to_string()));
+                    out.gists.push(NewGist { said_at, ..gist });
+                }
                 Err(reason) => out.refused.push(refusal("gists", index, reason)),
             }
         }
         for (index, action) in draft.profile.iter().enumerate() {
-            match check_action(action, policy, counter) {
-                // The last word on a slot counts; it stands where the slot was first named.
-                Ok(action) => match out.actions.iter_mut().find(|a| a.name() == action.name()) {
-                    Some(earlier) => *earlier = action,
-                    None => out.actions.push(action),
-                },
-                Err(reason) => out.refused.push(refusal("profile", index, reason)),
+            out.refuse_messages("profile", index, &action.messages, &numbered);
+            let added = check_action(action, policy, counter).and_then(|action| out.add_action(action));
+            if let Err(reason) = added {
+                out.refused.push(refusal("profile", index, reason));
             }
         }
         for (index, tag) in draft.tags.iter().enumerate() {
             let tag = EventTag { tag: text::one_line(&tag.tag), value: text::one_line(&tag.value) };
             match check_tag(&tag, policy) {
                 Ok(()) if out.tags.contains(&tag) => {}
+                Ok(()) if out.tags.len() >= MAX_TAGS => out.refused.push(refusal("tags", index, "too many tags")),
                 Ok(()) => out.tags.push(tag),
                 Err(reason) => out.refused.push(refusal("tags", index, reason)),
             }
@@ -107,6 +119,25 @@ pub fn check(drafts: &[Draft], lines: &[Line], policy: &Policy, counter: &dyn To
     out
 }
 
+impl Extraction {
+    /// The last word on a slot counts; it stands where the slot was first named.
+    fn add_action(&mut self, action: Action) -> Result<(), &'static str> {
+        match self.actions.iter().position(|a| a.name() == action.name()) {
+            Some(earlier) => self.actions[earlier] = action,
+            None if self.actions.len() >= MAX_ACTIONS => return Err("too many profile actions"),
+            None => self.actions.push(action),
+        }
+        Ok(())
+    }
+
+    fn refuse_messages(&mut self, list: &str, index: usize, messages: &[u32], lines: &HashMap<u32, &Line>) {
+        if messages.iter().any(|number| !lines.contains_key(number)) {
+            let item = format!("{list}[{index}].messages");
+            self.refused.push(Refusal { item, reason: "names a message that does not exist" });
+        }
+    }
+}
+
 fn refusal(list: &str, index: usize, reason: &'static str) -> Refusal {
     Refusal { item: format!("{list}[{index}]"), reason }
 }
@@ -116,9 +147,6 @@ fn check_gist(gist: &DraftGist, lines: &HashMap<u32, &Line>) -> Result<NewGist, 
     let text = text.strip_prefix("- ").map_or(text.clone(), str::to_owned);
     if text.is_empty() {
         return Err("empty text");
-    }
-    if gist.messages.iter().any(|n| !lines.contains_key(n)) {
-        return Err("names a message that does not exist");
     }
     let from: Vec<&Line> = gist.messages.iter().filter_map(|n| lines.get(n).copied()).collect();
     let mut sources: Vec<Source> = Vec::with_capacity(from.len());
@@ -174,56 +202,6 @@ fn check_action(action: &DraftAction, policy: &Policy, counter: &dyn TokenCounte
         return Err("the memo is too long (max_pre_profile_token_size)");
     }
     Ok(Action::Set(name, memo))
-}
-
-/// False for memos like "unknown", "user has a job" under work/job: words of no content and the slot's own name.
-fn says_something(memo: &str, name: &SlotName) -> bool {
-    const EMPTY: [&str; 40] = [
-        "a",
-        "an",
-        "the",
-        "user",
-        "users",
-        "user's",
-        "has",
-        "have",
-        "had",
-        "is",
-        "are",
-        "was",
-        "some",
-        "their",
-        "his",
-        "her",
-        "its",
-        "unknown",
-        "none",
-        "null",
-        "n/a",
-        "na",
-        "not",
-        "mentioned",
-        "specified",
-        "provided",
-        "known",
-        "of",
-        "and",
-        "or",
-        "no",
-        "information",
-        "info",
-        "yes",
-        "exists",
-        "something",
-        "any",
-        "in",
-        "to",
-        "it",
-    ];
-    let own: Vec<&str> = name.topic.split('_').chain(name.sub_topic.split('_')).collect();
-    memo.split_whitespace()
-        .map(|w| w.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase())
-        .any(|w| !w.is_empty() && !EMPTY.contains(&w.as_str()) && !own.contains(&w.as_str()))
 }
 
 fn check_tag(tag: &EventTag, policy: &Policy) -> Result<(), &'static str> {
@@ -284,7 +262,7 @@ mod tests {
     #[test]
     fn the_invalid_is_refused_item_by_item() {
         let draft = Draft {
-            gists: vec![gist("- met\nBob", &[1, 1], Some("2023-05")), gist("", &[], None), gist("x", &[9], None)],
+            gists: vec![gist("- met\nBob", &[1, 1], Some("2023-05")), gist("", &[], None)],
             profile: vec![set("Job", "nurse"), set("job", "doctor"), set("", "x"), set("job", "user has a job")],
             tags: vec![
                 DraftTag { tag: "mood".into(), value: "glad".into() },
@@ -300,7 +278,37 @@ mod tests {
         assert_eq!(out.actions, [Action::Set(SlotName::new("work", "job"), "doctor".into())]);
         assert_eq!((out.tags.len(), out.summary.as_str()), (1, "a day"));
         let refused: Vec<&str> = out.refused.iter().map(|r| r.item.as_str()).collect();
-        assert_eq!(refused, ["profile[7]", "gists[1]", "gists[2]", "profile[2]", "profile[3]", "tags[1]"]);
+        assert_eq!(refused, ["profile[7]", "gists[1]", "profile[2]", "profile[3]", "tags[1]"]);
+    }
+
+    #[test]
+    fn messages_that_do_not_exist_are_refused_alone() {
+        let dated = |number, said_on| Line { said_on, ..line(number) };
+        let days = [None, Some(jiff::civil::date(2023, 5, 8)), Some(jiff::civil::date(2023, 5, 9))];
+        let lines = [dated(1, days[0]), dated(2, days[1]), dated(3, days[2])];
+        let known = DraftAction { messages: vec![9], ..set("job", "nurse") };
+        let gists =
+            vec![gist("a", &[9], None), gist("b", &[9, 3, 0], None), gist("c", &[3], None), gist("d", &[], None)];
+        let draft = Draft { gists, profile: vec![known], ..Draft::default() };
+        let out = check(&[draft], &lines, &policy(), &WordCounter);
+        let said: Vec<_> = out.gists.iter().map(|g| (g.text.as_str(), g.said_at.as_deref().unwrap())).collect();
+        assert_eq!(said, [("a", "2023-05-08"), ("b", "2023-05-09"), ("c", "2023-05-09"), ("d", "2023-05-08")]);
+        let messages: Vec<Vec<u32>> = out.gists.iter().map(|g| g.sources.iter().map(|s| s.message).collect()).collect();
+        assert_eq!(messages, [vec![], vec![2], vec![2], vec![]]);
+        assert_eq!(out.actions, [Action::Set(SlotName::new("work", "job"), "nurse".into())]);
+        let refused: Vec<&str> = out.refused.iter().map(|r| r.item.as_str()).collect();
+        assert_eq!(refused, ["gists[0].messages", "gists[1].messages", "profile[0].messages"]);
+    }
+
+    #[test]
+    fn a_flush_changes_so_many_slots_and_no_more() {
+        let actions = (0..=MAX_ACTIONS).map(|n| set(&format!("s{n}"), "old"));
+        let mut profile: Vec<DraftAction> = actions.collect();
+        profile.push(set("s0", "new"));
+        let out = check(&[Draft { profile, ..Draft::default() }], &[], &policy(), &WordCounter);
+        assert_eq!(out.actions.len(), MAX_ACTIONS);
+        assert_eq!(out.actions[0], Action::Set(SlotName::new("work", "s0"), "new".into()), "no further slot");
+        assert_eq!(out.refused, [refusal("profile", MAX_ACTIONS, "too many profile actions")]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use regex::Regex;
 
 use super::{Line, Request};
 use crate::blob::Role;
+use crate::dates::pattern;
 
 /// Characters of a speaker's name at most.
 const MAX_ALIAS_CHARS: usize = 40;
@@ -30,11 +31,6 @@ static CONTROL_TOKENS: LazyLock<Regex> = LazyLock::new(|| {
         r"|/?chat\s*>)|(\[)(/?(?:inst|system_prompt|available_tools|tool_calls|tool_results)\])",
     ))
 });
-
-fn pattern(text: &str) -> Regex {
-    #[expect(clippy::expect_used, reason = "a constant, compiled by the tests")]
-    Regex::new(text).expect("valid pattern")
-}
 
 /// Who speaks in a chat, by the names that its lines show.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
