@@ -177,7 +177,12 @@ fn iso_date(text: &str) -> Option<String> {
     Some(text.get(..text.len().min(10))?.to_owned())
 }
 
-fn check_action(action: &DraftAction, policy: &Policy, counter: &dyn TokenCounter) -> Result<Action, &'static str> {
+/// What an action would change. An error says why it is refused.
+pub(super) fn check_action(
+    action: &DraftAction,
+    policy: &Policy,
+    counter: &dyn TokenCounter,
+) -> Result<Action, &'static str> {
     let name = SlotName::new(&text::storable(&action.topic), &text::storable(&action.sub_topic));
     if name.topic.is_empty() || name.sub_topic.is_empty() {
         return Err("no topic or no sub-topic");

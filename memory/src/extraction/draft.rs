@@ -2,8 +2,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::check::check_action;
+use super::{Action, Policy};
 use crate::ids::SlotId;
-use crate::profile::{Slot, SlotName};
+use crate::ports::TokenCounter;
+use crate::profile::Slot;
 
 /// A model's answer before it was checked: the JSON contract with every model.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -27,16 +30,16 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Shows in `slots` (newest first) what this draft would change, for the model that reads on. Slots that are new
-    /// have neither id nor dates yet.
-    pub fn preview(&self, slots: &mut Vec<Slot>) {
-        for action in &self.profile {
-            let name = SlotName::new(&action.topic, &action.sub_topic);
-            let earlier = slots.iter().position(|slot| slot.name() == name).map(|at| slots.remove(at));
-            slots.retain(|slot| slot.name() != name);
-            if action.action == Verb::Set {
-                let slot = earlier.unwrap_or_else(|| Slot::new(&name, SlotId(Uuid::nil()), Timestamp::UNIX_EPOCH));
-                slots.insert(0, Slot { content: action.memo.clone(), ..slot });
+    /// Shows in `slots` (newest first) what this draft will change, for the model that reads on. Slots that are new
+    /// have neither id nor dates yet. What [`super::check()`] refuses is not shown: it will not be there.
+    pub fn preview(&self, slots: &mut Vec<Slot>, policy: &Policy, counter: &dyn TokenCounter) {
+        for action in self.profile.iter().filter_map(|action| check_action(action, policy, counter).ok()) {
+            let name = action.name();
+            let earlier = slots.iter().position(|slot| slot.name() == *name).map(|at| slots.remove(at));
+            slots.retain(|slot| slot.name() != *name);
+            if let Action::Set(name, memo) = &action {
+                let slot = earlier.unwrap_or_else(|| Slot::new(name, SlotId(Uuid::nil()), Timestamp::UNIX_EPOCH));
+                slots.insert(0, Slot { content: memo.clone(), ..slot });
             }
         }
     }
@@ -94,6 +97,7 @@ pub struct DraftTag {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{WordCounter, policy};
 
     #[test]
     fn a_preview_sets_and_removes() {
@@ -109,9 +113,10 @@ mod tests {
             action(Verb::Set, "sports", "golf"),
             action(Verb::Set, "Likes", "tea; jazz"),
             action(Verb::Remove, "sports", ""),
+            action(Verb::Set, "likes", ""),
         ];
         let mut slots = Vec::new();
-        Draft { profile, ..Draft::default() }.preview(&mut slots);
+        Draft { profile, ..Draft::default() }.preview(&mut slots, &policy(), &WordCounter);
         let shown: Vec<_> = slots.iter().map(|s| (s.sub_topic.as_str(), s.content.as_str())).collect();
         assert_eq!(shown, [("likes", "tea; jazz")]);
     }

@@ -104,10 +104,14 @@ mod tests {
     }
 
     fn flush() -> Flush {
+        flush_with(settings())
+    }
+
+    fn flush_with(settings: FlushSettings) -> Flush {
         let key = UserKey { project: "p".into(), user: UserId(uuid::Uuid::nil()) };
         let owner = Owner { key, incarnation: Incarnation(uuid::Uuid::nil()) };
         let (clock, ids) = (Arc::new(ManualClock::new()), Arc::new(SeededIds::new(1)));
-        Flush::new(owner, BlobType::Chat, false, Arc::new(settings()), clock, ids, Arc::new(WordCounter))
+        Flush::new(owner, BlobType::Chat, false, Arc::new(settings), clock, ids, Arc::new(WordCounter))
     }
 
     #[test]
@@ -130,9 +134,11 @@ mod tests {
         assert!(matches!(end, Step::End(id, ..) if id == reseal.new_flush_id));
     }
 
-    /// The commit of an answer that was recorded for `shown`, found by a run that reads `present`.
-    fn commit_of_recorded(shown: i64, present: i64) -> Vec<&'static str> {
-        let slot = |revision| Slot {
+    const CHAT: &str = r#"{"data":{"messages":[{"role":"user","content":"hi"}]},"created_at":"2025-06-01T00:00:00Z"}"#;
+
+    /// A profile of one slot, work/title.
+    fn profile(revision: i64) -> Profile {
+        let slot = Slot {
             id: SlotId(uuid::Uuid::from_u128(1)),
             topic: "Work".into(),
             sub_topic: "title".into(),
@@ -142,20 +148,57 @@ mod tests {
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
         };
-        let profile =
-            |revision| Profile { incarnation: Incarnation(uuid::Uuid::nil()), revision, slots: vec![slot(revision)] };
-        let draft = r#"{"profile":[{"action":"set","topic":"work","sub_topic":"title","memo":"vet"}]}"#;
-        let answer = Answer { text: draft.into(), usage: Usage::default(), version: String::new() };
-        let chat = r#"{"data":{"messages":[{"role":"user","content":"hi"}]},"created_at":"2025-06-01T00:00:00Z"}"#;
+        Profile { incarnation: Incarnation(uuid::Uuid::nil()), revision, slots: vec![slot] }
+    }
+
+    fn title(memo: &str) -> Reply {
+        let text = format!(r#"{{"profile":[{{"action":"set","topic":"work","sub_topic":"title","memo":"{memo}"}}]}}"#);
+        Reply::Asked(Ok(Answer { text, usage: Usage::default(), version: String::new() }))
+    }
+
+    /// The commit of an answer that was recorded for `shown`, found by a run that reads `present`.
+    fn commit_of_recorded(shown: i64, present: i64) -> Vec<&'static str> {
         let (mut first, mut second) = (flush(), flush());
-        first.next(Reply::Taken(sealed(&[chat]).0));
+        first.next(Reply::Taken(sealed(&[CHAT]).0));
         first.next(Reply::Profile(Some(profile(shown))));
         first.next(Reply::Answer(None));
-        let Step::RecordAnswer(_, 0, recorded) = first.next(Reply::Asked(Ok(answer))) else { panic!("not recorded") };
-        second.next(Reply::Taken(sealed(&[chat]).0));
+        let Step::RecordAnswer(_, 0, recorded) = first.next(title("vet")) else { panic!("not recorded") };
+        second.next(Reply::Taken(sealed(&[CHAT]).0));
         second.next(Reply::Profile(Some(profile(present))));
         let Step::Commit(commit) = second.next(Reply::Answer(Some(recorded))) else { panic!("no commit") };
         commit.slots.iter().map(SlotWrite::action).collect()
+    }
+
+    /// What two runs commit of two parts, the first of which was asked by a run that died. `quote_tokens`: no slot is
+    /// shown with 0, all with 4.
+    fn commit_of_two_parts(quote_tokens: u32) -> (Vec<String>, String) {
+        let settings = || FlushSettings { max_tokens: 1, quote_tokens, ..settings() };
+        let (mut first, mut second) = (flush_with(settings()), flush_with(settings()));
+        let mut shown = Vec::new();
+        let mut ask = |run: &mut Flush| {
+            let Step::Ask(request) = run.next(Reply::Answer(None)) else { panic!("not asked") };
+            assert_eq!(request.profile.len() + request.named.len(), 1);
+            shown.extend(request.profile.into_iter().map(|slot| slot.content));
+        };
+        first.next(Reply::Taken(sealed(&[CHAT, CHAT]).0));
+        first.next(Reply::Profile(Some(profile(1))));
+        ask(&mut first);
+        let Step::RecordAnswer(_, 0, recorded) = first.next(title("vet")) else { panic!("not recorded") };
+        second.next(Reply::Taken(sealed(&[CHAT, CHAT]).0));
+        second.next(Reply::Profile(Some(profile(1))));
+        second.next(Reply::Answer(Some(recorded)));
+        ask(&mut second);
+        let Step::RecordAnswer(_, 1, recorded) = second.next(title("vet; tailor")) else { panic!("not recorded") };
+        let Step::Commit(commit) = second.next(Reply::Recorded(recorded)) else { panic!("no commit") };
+        let [SlotWrite::Update(slot)] = commit.slots.as_slice() else { panic!("{:?}", commit.slots) };
+        (shown, slot.content.clone())
+    }
+
+    #[test]
+    fn a_memo_that_the_model_was_not_shown_is_added_to() {
+        assert_eq!(commit_of_two_parts(0), (vec![], "nurse; vet; tailor".into()));
+        let shown = vec!["nurse".to_owned(), "vet".to_owned()];
+        assert_eq!(commit_of_two_parts(4), (shown, "vet; tailor".into()));
     }
 
     #[test]

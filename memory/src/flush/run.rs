@@ -5,13 +5,14 @@ use super::seen::{Recorded, Seen};
 use super::{FlushSettings, Reply, Step};
 use crate::blob::{Blob, BlobType};
 use crate::buffer::FlushEnd;
-use crate::extraction::{Draft, Extraction, Line, Plan, PlanIds, Refusal, Request, check, lines_of, parts_of, plan};
+use crate::extraction::{Draft, Extraction, Line, Plan, PlanIds, Quoted, Refusal, Request};
+use crate::extraction::{check, lines_of, parts_of, plan, quote};
 use crate::ids::{BlobId, ClaimToken, FlushId, IdSource, Owner};
 use crate::ports::{
     Answer, Batch, Clock, Commit, CommitReply, DeadLetter, Entry, FlushOutcome, FlushRecord, FlushResult, Level,
     ModelError, Release, Reseal, StoredBlob, Take, Taken, TokenCounter, Usage,
 };
-use crate::profile::{Profile, Slot};
+use crate::profile::{Profile, Slot, SlotName};
 
 /// How often a plan is made again because the profile moved on, before the flush steps back for a while.
 const MAX_REPLANS: u32 = 50;
@@ -37,6 +38,8 @@ pub struct Flush {
     batch: Option<Batch>,
     parts: Vec<Vec<Line>>,
     drafts: Vec<Draft>,
+    /// The slots whose memos the model that thinks was not shown.
+    unseen: Vec<SlotName>,
     seen: Seen,
     usage: Usage,
     version: String,
@@ -71,6 +74,7 @@ impl Flush {
             batch: None,
             parts: Vec::new(),
             drafts: Vec::new(),
+            unseen: Vec::new(),
             seen: Seen::default(),
             usage: Usage::default(),
             version: String::new(),
@@ -206,26 +210,32 @@ impl Flush {
         u32::try_from(self.drafts.len()).unwrap_or(u32::MAX)
     }
 
-    fn ask(&self) -> Step {
-        Step::Ask(Box::new(Request {
-            lines: self.parts.get(self.drafts.len()).cloned().unwrap_or_default(),
-            profile: self.shown_profile(),
-            named: Vec::new(),
-            policy: self.tools.settings.policy.clone(),
-        }))
+    fn ask(&mut self) -> Step {
+        let settings = &self.tools.settings;
+        let lines = self.parts.get(self.drafts.len()).cloned().unwrap_or_default();
+        let (slots, schema) = (self.present_slots(), &settings.policy.schema);
+        let Quoted { profile, named } = quote(slots, &lines, schema, settings.quote_tokens, &*self.tools.counter);
+        self.unseen.clone_from(&named);
+        Step::Ask(Box::new(Request { lines, profile, named, policy: settings.policy.clone() }))
     }
 
     /// The profile as the parts so far have left it: a later part goes on from there.
-    fn shown_profile(&self) -> Vec<Slot> {
+    fn present_slots(&self) -> Vec<Slot> {
+        let Tools { settings, counter, .. } = &self.tools;
         let mut slots = self.base.as_ref().map(|p| p.slots.clone()).unwrap_or_default();
-        self.drafts.iter().for_each(|draft| draft.preview(&mut slots));
+        self.drafts.iter().for_each(|draft| draft.preview(&mut slots, &settings.policy, &**counter));
         slots
     }
 
-    /// An answer is recorded only once it can be read: a recorded one is never asked for again.
+    /// An answer is recorded only once it can be read: a recorded one is never asked for again. What the model could
+    /// not see is merged before that, so that whoever finds the answer comes to the same memos.
     fn answered(&mut self, answer: Answer) -> Step {
         let recorded = match Draft::read(&answer.text) {
-            Ok(draft) => Recorded::new(draft, self.base.as_ref()),
+            Ok(mut draft) => {
+                let Tools { settings, counter, .. } = &self.tools;
+                draft.merge_unseen(&self.unseen, &self.present_slots(), &settings.policy, &**counter);
+                Recorded::new(draft, self.base.as_ref())
+            }
             Err(unreadable) => return self.model_failed(ModelError::Unusable(unreadable.to_string())),
         };
         match self.claim() {

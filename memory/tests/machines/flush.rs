@@ -6,6 +6,7 @@ use memory::extraction::{Draft, DraftAction, DraftGist, Request, Verb};
 use memory::flush::{Flush, Reply, Step};
 use memory::ids::{ClaimToken, FlushId, Owner};
 use memory::ports::{Answer, Commit, CommitReply, FlushOutcome, Journal, ModelError, Store, Taken, Usage};
+use memory::profile::Slot;
 
 use crate::script::{Fault, Mood};
 use crate::world::{World, by_id, now};
@@ -21,13 +22,15 @@ pub(crate) struct Run {
     steps: u32,
     /// When the profile that the next request shows was read.
     read_at: u64,
+    /// Its slots.
+    read: Vec<Slot>,
     /// The answer that was looked for last and is not recorded.
     missing: Option<(FlushId, u32)>,
 }
 
 impl Run {
     pub(crate) fn new(owner: Owner, flush: Flush) -> Self {
-        Self { step: flush.start(), owner, flush, steps: 0, read_at: 0, missing: None }
+        Self { step: flush.start(), owner, flush, steps: 0, read_at: 0, read: Vec::new(), missing: None }
     }
 }
 
@@ -67,7 +70,9 @@ impl World {
             }
             Step::ReadProfile => {
                 run.read_at = self.tick;
-                Reply::Profile(now(self.store.profile(&owner.key)).unwrap())
+                let profile = now(self.store.profile(&owner.key)).unwrap();
+                run.read = profile.iter().flat_map(|p| p.slots.clone()).collect();
+                Reply::Profile(profile)
             }
             Step::ReadAnswer(flush_id, part) => {
                 let answer = now(self.store.answer(&owner.key, flush_id, part)).unwrap();
@@ -122,7 +127,8 @@ impl World {
     /// Answers with one gist per line and one slot per fact, all marked with the number of the call.
     fn ask(&mut self, run: &Run, request: &Request, mood: Mood) -> Result<Answer, ModelError> {
         assert!(!self.settings.record_answers || run.missing.is_some(), "paid for an answer without looking for it");
-        let serial = self.ledger.shown(run.read_at, &request.profile);
+        assert!(self.settings.quote_tokens > 0 || request.profile.is_empty(), "a memo was shown that has no room");
+        let serial = self.ledger.shown(run.read_at, &run.read);
         let gist = |line: &memory::extraction::Line| DraftGist {
             text: format!("{} #{serial}", line.text),
             occurred_at: None,
@@ -153,7 +159,7 @@ impl World {
         match &reply {
             CommitReply::Done => {
                 self.ledger.ended(owner, commit.flush_id, FlushOutcome::Committed);
-                self.ledger.committed(owner, commit, &before, self.settings.record_answers);
+                self.ledger.committed(owner, commit, &before, &self.settings);
                 let rows = self.store.rows_of(&owner.key);
                 self.ledger.check_slots(owner, commit, &by_id(&rows.slots));
             }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use memory::blob::{BlobType, NewBlob};
+use memory::flush::FlushSettings;
 use memory::ids::{BlobId, ClaimToken, FlushId, Owner, SlotId, UserKey};
 use memory::ports::{Commit, FlushOutcome};
 use memory::profile::{Slot, SlotWrite};
@@ -165,8 +166,10 @@ impl Ledger {
         self.shown.len() - 1
     }
 
-    /// Every fact was written or overruled, and no client's value was overwritten unseen.
-    pub(crate) fn committed(&self, owner: &Owner, commit: &Commit, before: &UserRows, recorded: bool) {
+    /// Every fact was written or overruled, and no client's value was overwritten unseen: neither by a flush that had
+    /// read an older one, nor by a model that was not shown it.
+    pub(crate) fn committed(&self, owner: &Owner, commit: &Commit, before: &UserRows, settings: &FlushSettings) {
+        let (recorded, quotes) = (settings.record_answers, settings.quote_tokens > 0);
         let gists = commit.event.iter().flat_map(|(_, gists)| gists);
         let mut facts = BTreeMap::new();
         for gist in gists {
@@ -182,8 +185,14 @@ impl Ledger {
             }
         }
         for (sub_topic, (memo, serial)) in facts {
-            let write =
-                commit.slots.iter().find(|w| w.slot().content == memo).expect("a fact was neither written nor kept");
+            let says = |content: &str| content == memo || (!quotes && content.ends_with(&format!("; {memo}")));
+            let write = commit.slots.iter().find(|w| says(&w.slot().content));
+            let write = write.expect("a fact was neither written nor kept");
+            let old = before.slots.iter().find(|slot| slot.id == write.slot().id).map(|slot| slot.content.as_str());
+            if let (SlotWrite::Update(slot), Some(old), false) = (write, old, quotes) {
+                let newest = old.rsplit("; ").next().unwrap_or_default();
+                assert!(slot.content.contains(newest), "a memo that the model was not shown is gone");
+            }
             let client = self.client.get(&(owner.clone(), sub_topic.clone())).copied().unwrap_or(0);
             let (read_at, shown) = &self.shown[serial];
             // What came and went again unseen leaves nothing to overrule a flush.

@@ -71,14 +71,16 @@ pub(crate) struct Script {
     pub(crate) processes: usize,
     pub(crate) users: usize,
     pub(crate) record_answers: bool,
+    /// The model is shown the memos of the profile; else their names only.
+    pub(crate) quotes: bool,
     pub(crate) actions: Vec<Action>,
 }
 
 impl std::fmt::Debug for Script {
     /// One line per action: what proptest prints of a failure is to be read.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { processes, users, record_answers, actions } = self;
-        writeln!(f, "processes {processes}, users {users}, record_answers {record_answers}")?;
+        let Self { processes, users, record_answers, quotes, actions } = self;
+        writeln!(f, "processes {processes}, users {users}, record_answers {record_answers}, quotes {quotes}")?;
         actions.iter().try_for_each(|action| writeln!(f, "    {action:?}"))
     }
 }
@@ -157,10 +159,11 @@ fn action() -> impl Strategy<Value = Action> {
 /// Half of all scripts know no restores, so that the order of effects can be checked.
 pub(crate) fn script() -> impl Strategy<Value = Script> {
     let actions = prop::collection::vec(action(), 20..90);
-    (1..=3_usize, 1..=3_usize, prop::bool::weighted(0.8), prop::bool::ANY, actions).prop_map(
-        |(processes, users, record_answers, restores, mut actions)| {
+    let quotes = prop::bool::weighted(0.7);
+    (1..=3_usize, 1..=3_usize, prop::bool::weighted(0.8), quotes, prop::bool::ANY, actions).prop_map(
+        |(processes, users, record_answers, quotes, restores, mut actions)| {
             actions.retain(|a| restores || !matches!(a, Action::Restore { .. }));
-            Script { processes, users, record_answers, actions }
+            Script { processes, users, record_answers, quotes, actions }
         },
     )
 }

@@ -61,7 +61,7 @@ pub(crate) struct World {
 
 pub(crate) const LIMITS: BufferLimits = BufferLimits { flush_tokens: 14, max_blobs: 6, max_waiters: 3 };
 
-fn settings(record_answers: bool) -> FlushSettings {
+fn settings(script: &Script) -> FlushSettings {
     FlushSettings {
         lease: Duration::from_secs(30),
         max_tokens: 10,
@@ -70,8 +70,8 @@ fn settings(record_answers: bool) -> FlushSettings {
         backoff_min: Duration::from_secs(1),
         backoff_max: Duration::from_secs(8),
         keep_chats: false,
-        record_answers,
-        quote_tokens: u32::MAX,
+        record_answers: script.record_answers,
+        quote_tokens: if script.quotes { u32::MAX } else { 0 },
         policy: Arc::new(policy()),
     }
 }
@@ -85,7 +85,7 @@ impl World {
             clock,
             ids: Arc::new(SeededIds::new(1)),
             store: MemoryStore::new(),
-            settings: Arc::new(settings(script.record_answers)),
+            settings: Arc::new(settings(script)),
             keys: (0..script.users).map(user).collect(),
             processes: (0..script.processes).map(|_| Process::default()).collect(),
             ledger: Ledger::default(),
