@@ -19,4 +19,4 @@ pub use plan::{Plan, PlanIds, plan};
 pub use quote::{Quoted, quote};
 pub use read::Unreadable;
 pub use request::{Language, Line, Policy, Request, TagSpec, lines_of, parts_of};
-pub use transcript::Speakers;
+pub use transcript::{Speakers, plain_line};

@@ -51,7 +51,7 @@ impl Request {
         let shown = |line: &Line| {
             let date = line.said_on.map_or_else(|| "-".to_owned(), |day| day.to_string());
             let speaker = alias(line, &shared).unwrap_or_else(|| word(line.role).to_owned());
-            format!("[{}] {date} {speaker}: {}", line.number, plain(&line.text))
+            format!("[{}] {date} {speaker}: {}", line.number, plain_line(&line.text))
         };
         self.lines.iter().map(shown).collect()
     }
@@ -91,7 +91,7 @@ fn word(role: Role) -> &'static str {
 /// The name to show for a line: one line without colon and brackets, and no role that is not the line's.
 fn alias(line: &Line, shared: &HashSet<String>) -> Option<String> {
     let name = line.alias.as_ref()?.replace([':', '：', '[', ']'], " ");
-    let name = plain(&name).split_whitespace().collect::<Vec<_>>().join(" ");
+    let name = plain_line(&name).split_whitespace().collect::<Vec<_>>().join(" ");
     let name: String = name.chars().take(MAX_ALIAS_CHARS).collect::<String>().trim_end().to_owned();
     let lower = name.to_lowercase();
     let pretends = |(role, words): &(Option<Role>, &[&str])| *role != Some(line.role) && words.contains(&&*lower);
@@ -99,8 +99,9 @@ fn alias(line: &Line, shared: &HashSet<String>) -> Option<String> {
     (!deceives).then_some(name)
 }
 
-/// A text on one line, with nothing hidden in it and no control token whole. The rest is as it was.
-fn plain(text: &str) -> String {
+/// A text as it may stand in a prompt: on one line, with nothing hidden in it and no control token whole. The rest is
+/// as it was. For memos and names, too, which come from chats and clients.
+pub fn plain_line(text: &str) -> String {
     let visible = INVISIBLE.replace_all(text, "");
     let line = CONTROLS.replace_all(visible.trim(), " ");
     CONTROL_TOKENS.replace_all(&line, "$1$3 $2$4").into_owned()
@@ -115,8 +116,10 @@ mod tests {
     use std::sync::Arc;
     use uuid::Uuid;
 
-    fn request(lines: &[(Role, Option<&str>, Option<Date>, &str)]) -> Request {
-        let line = |(number, (role, alias, said_on, text)): (u32, &(Role, Option<&str>, Option<Date>, &str))| Line {
+    type Said<'a> = (Role, Option<&'a str>, Option<Date>, &'a str);
+
+    fn request(lines: &[Said<'_>]) -> Request {
+        let line = |(number, (role, alias, said_on, text)): (u32, &Said<'_>)| Line {
             number,
             blob_id: BlobId(Uuid::nil()),
             message: number - 1,

@@ -18,13 +18,13 @@ enum Weight {
 }
 
 const FILLER: &str = "a an the user users user's he she they i you we it its his her their my your our him them me \
-    has have had having is are was were be been being does do did got gets some any certain specific own of and or in \
-    to at as for on by with from that this which there one kind type exists currently also yes \
+    has have had having is are was were be been being does do did got gets some any certain specific of and or in \
+    to at as for on by with from that this which there kind type exists currently also yes \
     用户 用戶 使用者 他 她 我 其 的 了 有 是 为 為 在 和 一个 一個 一份 一种 一種 某 某种 某些 某个 一些 具有 拥有 是的 \
     ユーザー ユーザ は が の を に も です ます である だ ある あり あります いる います 持っている 持つ 特に こと はい";
 
 const ABSENT: &str = "unknown none null nil n/a n.a na n undefined nothing something unclear undisclosed unspecified \
-    mentioned specified provided known stated given available applicable disclosed shared information info details \
+    mentioned specified provided known stated given available applicable disclosed information info details \
     detail data idea tbd empty \
     未知 不详 不詳 不明 不清楚 不知道 不确定 未提及 未提到 未提供 未说明 未說明 未指定 未明确 未透露 未填写 暂无 暫無 \
     提及 提到 提供 说明 說明 明确 信息 資訊 资料 相关 相關 具体 \
@@ -41,14 +41,17 @@ const NOUN: &str = "job jobs work works working worker occupation profession car
 /// say no more than the slot's name does, and that name itself.
 pub(super) fn says_something(memo: &str, name: &SlotName) -> bool {
     let own: Vec<&str> = name.topic.split('_').chain(name.sub_topic.split('_')).filter(|w| !w.is_empty()).collect();
-    let (mut negated, mut noun, mut absent) = (false, false, false);
+    let (mut negated, mut noun, mut absent, mut filler) = (false, false, false, false);
+    // A name like もも is made of what elsewhere are particles.
+    let mut particles = false;
     for word in memo.split(|c: char| c.is_whitespace() || "、，。；：！？（）「」".contains(c)) {
         let mut rest = word.trim_matches(|c: char| !c.is_alphanumeric());
         while !rest.is_empty() {
             let (part, weight) = next_part(rest, &own);
             match weight {
                 Weight::Content => return true,
-                Weight::Filler => {}
+                Weight::Filler if is_kana(&rest[..part]) => particles = true,
+                Weight::Filler => filler = true,
                 Weight::Absent => absent = true,
                 Weight::Negation => negated = true,
                 Weight::Noun => noun = true,
@@ -56,7 +59,13 @@ pub(super) fn says_something(memo: &str, name: &SlotName) -> bool {
             rest = rest[part..].trim_start_matches(|c: char| !c.is_alphanumeric());
         }
     }
-    negated && noun && !absent
+    negated && noun && !absent || particles && !(filler || negated || noun || absent)
+}
+
+/// One kana.
+fn is_kana(part: &str) -> bool {
+    let mut chars = part.chars();
+    chars.next().is_some_and(|c| matches!(c, '\u{3041}'..='\u{30FF}')) && chars.next().is_none()
 }
 
 /// The length of the first part of a word, and its weight. In scripts without spaces it is the longest known one.
@@ -156,6 +165,8 @@ mod tests {
             ("basic_info", "age", "42"),
             ("basic_info", "name", "小明"),
             ("basic_info", "name", "名前は健"),
+            ("family", "pets", "もも"),
+            ("demographics", "number_of_children", "one"),
             ("basic_info", "gender", "they/them"),
             ("family", "pets", "dog"),
             ("family", "pets", "no pets"),
