@@ -93,6 +93,8 @@ fn answer(text: &str) -> Result<Map<String, Value>, Unreadable> {
                 // Its parts are tried next, but what is known of the whole says more than what they lack.
                 if is_ours(&rest[..rest.floor_char_boundary(read)]) {
                     found = Err(Unreadable::Invalid(error.to_string()));
+                } else if error.is_eof() && found == Err(Unreadable::NoObject) {
+                    found = Err(Unreadable::EndsEarly);
                 }
                 at += 1;
             }

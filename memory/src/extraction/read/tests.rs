@@ -51,6 +51,7 @@ fn what_is_no_answer_says_why() {
         (format!("{{\"a\":{{\"b\":{GIST}}}}}"), "neither a list"),
         (GIST[..GIST.len() - 1].into(), "the JSON ends before"),
         (GIST[..20].into(), "the JSON ends before"),
+        (GIST[..5].into(), "the JSON ends before"),
         (format!("As in {EXAMPLE}:\n{}", &GIST[..30]), "the JSON ends before"),
         (GIST.replace("}]", "},]"), "trailing comma at line 1 column 47"),
         (format!("As in {EXAMPLE}:\n{}", GIST.replace("}]", "},]")), "trailing comma at line 1 column 47"),
