@@ -3,6 +3,10 @@
 //! What to do is decided by [`UserBuffer`]; this file carries messages to it and its effects to the ports. Handlers
 //! that wait for a port do not hold up others: the journal orders what happens, and its replies may come in any order.
 
+mod snapshot;
+
+pub(crate) use snapshot::Get;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +16,15 @@ use memory::blob::{BlobType, NewBlob};
 use memory::buffer::{BufferLimits, Effect, FlushEnd, UserBuffer, Waited, WaiterId};
 use memory::ids::{Incarnation, Owner};
 use memory::ports::{JournalError, Level, Standing};
-use memory::recall::{KnownGists, KnownProfile};
 use tokio::sync::oneshot;
 
-use crate::cache::{CacheBudget, CacheShare};
+use crate::cache::CacheBudget;
 use crate::crash_point::crash_point;
 use crate::error::{EngineError, RETRY_AFTER};
 use crate::flush_pool::{FlushPool, Submit};
-use crate::offload::{LINE_BYTES, offload};
 use crate::registry::{Leased, Registry};
 use crate::settings::Ports;
+use snapshot::Caches;
 
 /// The longest wait before looking again whether another process is done with a batch.
 const MAX_RETRY: Duration = Duration::from_millis(500);
@@ -83,16 +86,6 @@ pub(crate) struct Due {
     pub(crate) blob_type: BlobType,
 }
 
-/// Asks for the profile.
-#[derive(Clone, Message)]
-#[rtype(result = "Result<Arc<KnownProfile>, UserError>")]
-pub(crate) struct GetProfile;
-
-/// Asks for the gists.
-#[derive(Clone, Message)]
-#[rtype(result = "Result<Arc<KnownGists>, UserError>")]
-pub(crate) struct GetGists;
-
 /// Says that what the store holds of this user has changed.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -131,12 +124,6 @@ pub(crate) struct Passivate;
 #[rtype(result = "()")]
 pub(crate) struct Close;
 
-/// Something read from the store, and its share of the cache budget.
-struct Cached<T> {
-    value: Arc<T>,
-    _share: CacheShare,
-}
-
 pub(crate) struct UserActor {
     owner: Owner,
     generation: u64,
@@ -146,17 +133,14 @@ pub(crate) struct UserActor {
     next_waiter: WaiterId,
     /// Steps on ports that are under way.
     in_flight: u32,
-    /// Counts invalidations: what was read before the last one is not cached.
-    epoch: u64,
-    profile: Option<Cached<KnownProfile>>,
-    gists: Option<Cached<KnownGists>>,
+    caches: Caches,
 }
 
 impl UserActor {
     pub(crate) fn new(owner: Owner, generation: u64, context: Arc<UserContext>) -> Self {
         let buffer = UserBuffer::new(context.limits);
-        let (waits, next_waiter, in_flight, epoch) = (HashMap::new(), 0, 0, 0);
-        Self { owner, generation, context, buffer, waits, next_waiter, in_flight, epoch, profile: None, gists: None }
+        let (waits, next_waiter, in_flight, caches) = (HashMap::new(), 0, 0, Caches::default());
+        Self { owner, generation, context, buffer, waits, next_waiter, in_flight, caches }
     }
 
     fn perform(&mut self, effects: Vec<Effect>, ctx: &mut Context<Self>) {
@@ -194,13 +178,6 @@ impl UserActor {
         self.next_waiter += 1;
         let (tell, wait) = oneshot::channel();
         (self.next_waiter, tell, wait)
-    }
-
-    /// Drops the caches.
-    fn invalidate(&mut self) {
-        self.epoch += 1;
-        self.profile = None;
-        self.gists = None;
     }
 
     /// This life of the user has ended: nobody finds this actor any more. It stops by itself when nothing that is
@@ -325,77 +302,11 @@ impl Handler<Leased<Due>> for UserActor {
     }
 }
 
-impl Handler<Leased<GetProfile>> for UserActor {
-    type Result = ActorResponse<Self, Result<Arc<KnownProfile>, UserError>>;
-
-    fn handle(&mut self, leased: Leased<GetProfile>, _: &mut Self::Context) -> Self::Result {
-        if let Some(cached) = &self.profile {
-            return ActorResponse::reply(Ok(cached.value.clone()));
-        }
-        self.in_flight += 1;
-        let (epoch, ports, key) = (self.epoch, self.context.ports.clone(), self.owner.key.clone());
-        let read = async move {
-            let Some(profile) = ports.store.profile(&key).await? else { return Ok(None) };
-            let bytes: usize = profile.slots.iter().map(|slot| slot.content.len()).sum();
-            let lines = profile.slots.len() + bytes / LINE_BYTES;
-            offload(lines, move || Some(KnownProfile::new(profile, &*ports.counter))).await
-        };
-        ActorResponse::r#async(read.into_actor(self).map(move |read: Result<_, EngineError>, actor, _| {
-            drop(leased);
-            actor.in_flight -= 1;
-            let known = read.map_err(UserError::Refused)?;
-            let Some(known) = known.filter(|k| k.profile.incarnation == actor.owner.incarnation) else {
-                actor.retire_for_good();
-                return Err(UserError::Gone);
-            };
-            let value = Arc::new(known);
-            if actor.epoch == epoch {
-                let share = actor.context.cache.take(value.bytes());
-                actor.profile = share.map(|share| Cached { value: value.clone(), _share: share });
-            }
-            Ok(value)
-        }))
-    }
-}
-
-impl Handler<Leased<GetGists>> for UserActor {
-    type Result = ActorResponse<Self, Result<Arc<KnownGists>, UserError>>;
-
-    fn handle(&mut self, leased: Leased<GetGists>, _: &mut Self::Context) -> Self::Result {
-        if let Some(cached) = &self.gists {
-            return ActorResponse::reply(Ok(cached.value.clone()));
-        }
-        self.in_flight += 1;
-        let (epoch, ports, key) = (self.epoch, self.context.ports.clone(), self.owner.key.clone());
-        let limit = self.context.search_max_gists;
-        let read = async move {
-            let Some((revision, gists)) = ports.store.gists(&key, limit).await? else { return Ok(None) };
-            let bytes: usize = gists.iter().map(|gist| gist.text.len()).sum();
-            let lines = gists.len() + bytes / LINE_BYTES;
-            offload(lines, move || Some(KnownGists::new(revision, gists, &*ports.counter))).await
-        };
-        ActorResponse::r#async(read.into_actor(self).map(move |read: Result<_, EngineError>, actor, _| {
-            drop(leased);
-            actor.in_flight -= 1;
-            let Some(known) = read.map_err(UserError::Refused)? else {
-                actor.retire_for_good();
-                return Err(UserError::Gone);
-            };
-            let value = Arc::new(known);
-            if actor.epoch == epoch {
-                let share = actor.context.cache.take(value.bytes());
-                actor.gists = share.map(|share| Cached { value: value.clone(), _share: share });
-            }
-            Ok(value)
-        }))
-    }
-}
-
 impl Handler<Leased<Changed>> for UserActor {
     type Result = ();
 
     fn handle(&mut self, _: Leased<Changed>, _: &mut Self::Context) {
-        self.invalidate();
+        self.caches.invalidate();
     }
 }
 
@@ -412,7 +323,7 @@ impl Handler<Leased<Deleted>> for UserActor {
 
     fn handle(&mut self, leased: Leased<Deleted>, _: &mut Self::Context) {
         if self.owner.incarnation == leased.message.0 {
-            self.invalidate();
+            self.caches.invalidate();
             self.retire_for_good();
         }
     }
@@ -423,7 +334,7 @@ impl Handler<Leased<Living>> for UserActor {
 
     fn handle(&mut self, leased: Leased<Living>, _: &mut Self::Context) {
         if self.owner.incarnation != leased.message.0 {
-            self.invalidate();
+            self.caches.invalidate();
             self.retire_for_good();
         }
     }

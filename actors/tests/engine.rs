@@ -7,7 +7,7 @@ use std::time::Duration;
 use actors::{BufferStatus, EngineError, Flushed};
 use memory::blob::BlobType::Chat;
 use memory::ids::BlobId;
-use memory::ports::{ModelError, NewSlot, Store};
+use memory::ports::{ModelError, NewSlot, SlotChange, Store};
 use support::{World, chat};
 
 fn contents(events: &[memory::event::Event]) -> Vec<String> {
@@ -158,6 +158,31 @@ async fn a_client_reads_its_own_writes() {
     assert_eq!(world.engine.profile(&user).await.unwrap().unwrap().profile.slots.len(), 1);
     assert!(world.engine.delete_slot(&user, slot.id).await.unwrap());
     assert!(world.engine.profile(&user).await.unwrap().unwrap().profile.slots.is_empty());
+}
+
+#[actix::test]
+async fn a_write_that_nobody_waits_for_any_more_is_read() {
+    // Nothing runs on it until the test lets it.
+    let io = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let world = World::writing_on(io.handle().clone());
+    let (user, other) = (world.user().await, world.user().await);
+    let id = world.slot(&user, "work", "nurse").await;
+    let content = || async { world.engine.profile(&user).await.unwrap().unwrap().profile.slots[0].content.clone() };
+    assert_eq!(content().await, "nurse");
+    let change = SlotChange { content: "vet".into(), address: None };
+    tokio::select! {
+        biased;
+        _ = world.engine.update_slot(&user, id, &change) => panic!("the write is held"),
+        () = std::future::ready(()) => {}
+    }
+    assert_eq!(content().await, "nurse");
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = std::thread::spawn(move || io.block_on(stopped));
+    // Another user's write comes after the first.
+    world.engine.delete_user(&other).await.unwrap();
+    assert_eq!(content().await, "vet");
+    drop(stop);
+    running.join().unwrap().unwrap_err();
 }
 
 #[actix::test]

@@ -9,7 +9,7 @@ use memory::recall::{Hit, KnownGists, KnownProfile, Search};
 use super::Engine;
 use crate::error::EngineError;
 use crate::offload::offload;
-use crate::user_actor::{GetGists, GetProfile};
+use crate::user_actor::Get;
 
 /// Events that a context with `require_event_summary` looks at: the newest.
 const CONTEXT_EVENTS: u32 = 1_000;
@@ -20,11 +20,11 @@ impl Engine {
     /// # Errors
     /// When the store is away.
     pub async fn profile(&self, key: &UserKey) -> Result<Option<Arc<KnownProfile>>, EngineError> {
-        known(self.call(key, GetProfile).await)
+        known(self.call(key, Get::new()).await)
     }
 
     async fn gists(&self, key: &UserKey) -> Result<Option<Arc<KnownGists>>, EngineError> {
-        known(self.call(key, GetGists).await)
+        known(self.call(key, Get::new()).await)
     }
 
     /// Reads events, newest first.

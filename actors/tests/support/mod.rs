@@ -13,8 +13,8 @@ use memory::buffer::BufferLimits;
 use memory::event::Event;
 use memory::extraction::Request;
 use memory::flush::FlushSettings;
-use memory::ids::{BlobId, ProjectId, SystemIds, UserId, UserKey};
-use memory::ports::{Answer, EventFilter, LanguageModel, ModelError, TokenCounter};
+use memory::ids::{BlobId, ProjectId, SlotId, SystemIds, UserId, UserKey};
+use memory::ports::{Answer, EventFilter, LanguageModel, ModelError, NewSlot, Store as _, TokenCounter};
 use memory::testing::{ManualClock, MemoryJournal, MemoryStore, ScriptedModel, WordCounter, policy};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -99,6 +99,15 @@ impl World {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut EngineSettings)) -> Self {
+        Self::start(Handle::current(), change)
+    }
+
+    /// A world whose writes run on a runtime of the test's.
+    pub(crate) fn writing_on(io: Handle) -> Self {
+        Self::start(io, |_| {})
+    }
+
+    fn start(io: Handle, change: impl FnOnce(&mut EngineSettings)) -> Self {
         tokio::time::pause();
         let clock = Arc::new(ManualClock::new());
         let (store, journal) = (MemoryStore::new(), MemoryJournal::new(clock.clone()));
@@ -116,13 +125,7 @@ impl World {
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
         };
-        let engine = Engine::start(
-            ports,
-            settings.clone(),
-            Handle::current(),
-            Handle::current(),
-            vec![actix::Arbiter::current()],
-        );
+        let engine = Engine::start(ports, settings.clone(), io, Handle::current(), vec![actix::Arbiter::current()]);
         Self { engine, settings, store, journal, model, counter, gate, clock }
     }
 
@@ -143,6 +146,15 @@ impl World {
     pub(crate) async fn insert(&self, user: &UserKey, text: &str) -> Result<BlobId, EngineError> {
         let id = BlobId(self.engine.fresh_id());
         self.engine.insert(user, id, chat(text), false).await.map(|inserted| inserted.id)
+    }
+
+    /// Puts a slot into the store.
+    pub(crate) async fn slot(&self, user: &UserKey, topic: &str, content: &str) -> SlotId {
+        let (topic, content) = (topic.to_owned(), content.to_owned());
+        let id = SlotId(self.engine.fresh_id());
+        let slot = NewSlot { id, topic, sub_topic: "s".into(), content, attributes: serde_json::Map::new() };
+        assert!(self.store.add_slot(user, &slot, self.engine.now()).await.unwrap());
+        id
     }
 
     pub(crate) async fn events(&self, user: &UserKey) -> Vec<Event> {

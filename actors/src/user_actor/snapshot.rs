@@ -1,0 +1,146 @@
+//! What is read of a user's memory: from the cache, or from the store through the cache.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use memory::ids::{Incarnation, UserKey};
+use memory::recall::{KnownGists, KnownProfile};
+
+use super::{UserActor, UserContext, UserError};
+use crate::cache::CacheShare;
+use crate::error::EngineError;
+use crate::offload::{LINE_BYTES, offload};
+use crate::registry::Leased;
+
+/// Something that is read from the store whole, and kept until the user's memory changes.
+pub(crate) trait Snapshot: Sized + Send + Sync + 'static {
+    /// Reads it. None when the user is unknown.
+    fn read(
+        context: Arc<UserContext>,
+        key: UserKey,
+    ) -> impl Future<Output = Result<Option<Self>, EngineError>> + Send + 'static;
+
+    /// False when it is known to be of another life of the user.
+    fn may_be_of(&self, incarnation: Incarnation) -> bool;
+
+    /// About how many bytes it takes in memory.
+    fn bytes(&self) -> usize;
+
+    /// Its place in the cache.
+    fn cached(caches: &mut Caches) -> &mut Option<Cached<Self>>;
+}
+
+/// A snapshot, and its share of the cache budget.
+pub(crate) struct Cached<T> {
+    value: Arc<T>,
+    _share: CacheShare,
+}
+
+/// What an actor keeps of its user's memory.
+#[derive(Default)]
+pub(crate) struct Caches {
+    profile: Option<Cached<KnownProfile>>,
+    gists: Option<Cached<KnownGists>>,
+    /// Counts invalidations: what was read before the last one is not kept.
+    epoch: u64,
+}
+
+impl Caches {
+    /// Drops all.
+    pub(super) fn invalidate(&mut self) {
+        *self = Self { epoch: self.epoch + 1, ..Self::default() };
+    }
+}
+
+impl Snapshot for KnownProfile {
+    async fn read(context: Arc<UserContext>, key: UserKey) -> Result<Option<Self>, EngineError> {
+        let Some(profile) = context.ports.store.profile(&key).await? else { return Ok(None) };
+        let bytes: usize = profile.slots.iter().map(|slot| slot.content.len()).sum();
+        let lines = profile.slots.len() + bytes / LINE_BYTES;
+        offload(lines, move || Some(Self::new(profile, &*context.ports.counter))).await
+    }
+
+    fn may_be_of(&self, incarnation: Incarnation) -> bool {
+        self.profile.incarnation == incarnation
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
+    }
+
+    fn cached(caches: &mut Caches) -> &mut Option<Cached<Self>> {
+        &mut caches.profile
+    }
+}
+
+impl Snapshot for KnownGists {
+    async fn read(context: Arc<UserContext>, key: UserKey) -> Result<Option<Self>, EngineError> {
+        let read = context.ports.store.gists(&key, context.search_max_gists).await?;
+        let Some((revision, gists)) = read else { return Ok(None) };
+        let bytes: usize = gists.iter().map(|gist| gist.text.len()).sum();
+        let lines = gists.len() + bytes / LINE_BYTES;
+        offload(lines, move || Some(Self::new(revision, gists, &*context.ports.counter))).await
+    }
+
+    // Gists do not say of which life they are.
+    fn may_be_of(&self, _: Incarnation) -> bool {
+        true
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
+    }
+
+    fn cached(caches: &mut Caches) -> &mut Option<Cached<Self>> {
+        &mut caches.gists
+    }
+}
+
+/// Asks for a snapshot.
+pub(crate) struct Get<T>(PhantomData<fn() -> T>);
+
+impl<T> Get<T> {
+    pub(crate) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T> Clone for Get<T> {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Snapshot> Message for Get<T> {
+    type Result = Result<Arc<T>, UserError>;
+}
+
+impl<T: Snapshot> Handler<Leased<Get<T>>> for UserActor {
+    type Result = ActorResponse<Self, Result<Arc<T>, UserError>>;
+
+    fn handle(&mut self, leased: Leased<Get<T>>, _: &mut Self::Context) -> Self::Result {
+        if let Some(cached) = T::cached(&mut self.caches) {
+            return ActorResponse::reply(Ok(cached.value.clone()));
+        }
+        self.in_flight += 1;
+        let epoch = self.caches.epoch;
+        let read = T::read(self.context.clone(), self.owner.key.clone());
+        ActorResponse::r#async(read.into_actor(self).map(move |read, actor, _| {
+            drop(leased);
+            actor.in_flight -= 1;
+            let known = read.map_err(UserError::Refused)?;
+            let Some(known) = known.filter(|known| known.may_be_of(actor.owner.incarnation)) else {
+                actor.retire_for_good();
+                return Err(UserError::Gone);
+            };
+            let value = Arc::new(known);
+            if actor.caches.epoch == epoch {
+                let share = actor.context.cache.take(value.bytes());
+                *T::cached(&mut actor.caches) = share.map(|share| Cached { value: value.clone(), _share: share });
+            }
+            Ok(value)
+        }))
+    }
+}
