@@ -156,6 +156,7 @@ fn engine_settings(config: &Config, model: &dyn LanguageModel) -> EngineSettings
         sweep_interval: config.sweep_interval,
         max_inflight_inserts: config.max_inflight_inserts,
         search_max_gists: u32::try_from(config.search_max_gists).unwrap_or(u32::MAX),
+        filter_by_model: config.profile_filter == crate::config::ProfileFilterBy::Model,
         cache_bytes: config.cache_bytes,
         applied_blobs_retention: Duration::from_secs(86_400 * u64::from(config.applied_blobs_retention_days)),
         shutdown_timeout: config.shutdown_timeout,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use memory::ids::UserId;
-use memory::ports::{JournalError, StoreError};
+use memory::ports::{JournalError, ModelError, StoreError};
 
 /// How soon a client may try again when something is away or full.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -44,6 +44,39 @@ pub enum EngineError {
     /// The flush took longer than a request may wait. Nothing is lost.
     #[error("the flush takes longer than flush_wait_timeout_seconds and is still queued; nothing is lost")]
     FlushTimeout,
+    /// The request needs a language model, and the rules extract memories.
+    #[error("this needs a language model: set llm_base_url or OPENAI_API_KEY and start the server again")]
+    NoModel,
+    /// What a model was to be shown is longer than it may be.
+    #[error("{what} are longer than {limit} tokens ({parameter}); send less")]
+    TooLong {
+        /// What is too long.
+        what: &'static str,
+        /// The configuration key of the limit.
+        parameter: &'static str,
+        /// The limit, in tokens.
+        limit: u32,
+    },
+    /// The language model is away.
+    #[error("the model is not available: {reason}; try again in {} s", retry_after.as_secs())]
+    ModelAway {
+        /// What happened, in words for clients.
+        reason: String,
+        /// When to try again: when the provider asks for it, and no sooner than in a second.
+        retry_after: Duration,
+    },
+    /// The language model refused, or answered what cannot be used.
+    #[error("{reason}")]
+    ModelFailed {
+        /// Why, in words for clients.
+        reason: String,
+    },
+    /// The language model took longer than a request may wait.
+    #[error("the model did not answer within {} s; try again later", limit.as_secs())]
+    ModelTimeout {
+        /// How long was waited.
+        limit: Duration,
+    },
     /// A defect, or damaged data. The log has the details.
     #[error("internal error; the server's log has the details")]
     Internal,
@@ -52,6 +85,29 @@ pub enum EngineError {
 impl EngineError {
     pub(crate) fn unavailable(what: &'static str) -> Self {
         Self::Unavailable { what, retry_after: RETRY_AFTER }
+    }
+
+    /// Why a model gave no answer, in a log: its own reason may hold words of a chat.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::ModelAway { .. } => "it is not available",
+            Self::ModelFailed { .. } => "it refused, or its answer could not be used",
+            Self::ModelTimeout { .. } => "it took too long",
+            _ => "the server is stopping",
+        }
+    }
+}
+
+impl From<ModelError> for EngineError {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Unavailable { reason, retry_after } => {
+                Self::ModelAway { reason, retry_after: retry_after.unwrap_or_default().max(RETRY_AFTER) }
+            }
+            error @ (ModelError::Refused(_) | ModelError::Unusable(_)) => {
+                Self::ModelFailed { reason: error.to_string() }
+            }
+        }
     }
 }
 

@@ -48,6 +48,8 @@ pub struct EngineSettings {
     pub max_inflight_inserts: usize,
     /// Gists of one user that are searched: the newest (`search_max_gists`).
     pub search_max_gists: u32,
+    /// The model chooses slots by a chat, where there is one; its words do otherwise (`profile_filter`).
+    pub filter_by_model: bool,
     /// Bytes that all cached profiles and gists may take together (`cache_bytes`).
     pub cache_bytes: usize,
     /// How long the store remembers which blobs were applied (`applied_blobs_retention_days`).

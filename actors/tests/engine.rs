@@ -1,5 +1,6 @@
 //! The engine on in-memory ports and virtual time.
 
+mod advice;
 mod support;
 
 use std::time::Duration;

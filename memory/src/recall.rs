@@ -3,14 +3,15 @@
 mod gists;
 mod relevance;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::ids::SlotId;
 use crate::ports::TokenCounter;
 use crate::profile::{Profile, Slot, SlotName};
 use crate::text::one_line;
 
 pub(crate) use gists::Lending;
-pub use gists::{Hit, KnownGists, Search, chat_query, gist_line};
+pub use gists::{CHAT_QUERY_MESSAGES, Hit, KnownGists, Search, chat_query, gist_line};
 pub use relevance::relevant;
 
 /// A profile with the token counts of its lines. Never changes: share it as an `Arc`.
@@ -44,10 +45,12 @@ pub fn slot_line(slot: &Slot) -> String {
 
 /// The filters of the profile and context routes, validated.
 ///
-/// They apply in this order: `only_topics`, `prefer_topics`, the limits by topic, `topk`, `max_tokens`. Topics are
-/// compared in normal form ([`SlotName`]) on both sides.
+/// They apply in this order: `only_slots`, `only_topics`, `prefer_topics`, the limits by topic, `topk`, `max_tokens`.
+/// Topics are compared in normal form ([`SlotName`]) on both sides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProfileFilter {
+    /// Only these slots, chosen by what a chat says; none = all.
+    pub only_slots: Option<HashSet<SlotId>>,
     /// Slots at most; none or 0 = all.
     pub topk: Option<u32>,
     /// Tokens of all lines together at most. The first slot is always returned.
@@ -83,7 +86,9 @@ impl ProfileFilter {
         let limits: HashMap<String, u32> = self.topic_limits.iter().map(|(t, &limit)| (normal(t), limit)).collect();
         let every = self.max_subtopic_size.filter(|&size| size > 0).unwrap_or(u32::MAX);
 
-        let slots = known.profile.slots.iter().map(|slot| normal(&slot.topic)).enumerate();
+        let slots = known.profile.slots.iter().enumerate();
+        let slots = slots.filter(|(_, slot)| self.only_slots.as_ref().is_none_or(|only| only.contains(&slot.id)));
+        let slots = slots.map(|(i, slot)| (i, normal(&slot.topic)));
         let mut chosen: Vec<(usize, String)> =
             slots.filter(|(_, topic)| only.is_empty() || only.contains(topic)).collect();
         // A stable sort: topics that nobody prefers stay in order behind the others.
@@ -134,8 +139,8 @@ mod tests {
     use uuid::Uuid;
 
     fn known(slots: &[(&str, &str, &str)]) -> KnownProfile {
-        let slot = |(topic, sub_topic, content): &(&str, &str, &str)| Slot {
-            id: SlotId(Uuid::nil()),
+        let slot = |(n, (topic, sub_topic, content)): (u128, &(&str, &str, &str))| Slot {
+            id: SlotId(Uuid::from_u128(n)),
             topic: (*topic).into(),
             sub_topic: (*sub_topic).into(),
             content: (*content).into(),
@@ -144,7 +149,7 @@ mod tests {
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
         };
-        let slots = slots.iter().map(slot).collect();
+        let slots = (0..).zip(slots).map(slot).collect();
         KnownProfile::new(Profile { incarnation: Incarnation(Uuid::nil()), revision: 1, slots }, &WordCounter)
     }
 
@@ -178,6 +183,17 @@ mod tests {
         assert_eq!(contents(&only, &sample()), ["sushi and rice"]);
         let part = ProfileFilter { only_topics: vec!["life".into()], ..Default::default() };
         assert!(contents(&part, &sample()).is_empty(), "a topic is compared whole");
+    }
+
+    #[test]
+    fn chosen_slots_keep_their_order_and_pass_the_other_filters() {
+        let chosen = |numbers: &[u128]| Some(numbers.iter().map(|&n| SlotId(Uuid::from_u128(n))).collect());
+        let mut filter = ProfileFilter { only_slots: chosen(&[4, 2, 1, 99]), ..Default::default() };
+        assert_eq!(contents(&filter, &sample()), ["t3", "t2", "nurse"]);
+        filter = ProfileFilter { max_subtopic_size: Some(1), prefer_topics: vec!["work".into()], ..filter };
+        assert_eq!(contents(&filter, &sample()), ["nurse", "t3"]);
+        assert_eq!(contents(&ProfileFilter { topk: Some(1), ..filter.clone() }, &sample()), ["nurse"]);
+        assert!(contents(&ProfileFilter { only_slots: chosen(&[]), ..filter }, &sample()).is_empty());
     }
 
     #[test]
@@ -234,6 +250,7 @@ mod tests {
         let limit = || prop::option::of(0..4_u32);
         (limit(), topics(), topics(), limit(), prop::collection::btree_map("[a-d]", 0..3_u32, 0..3)).prop_map(
             |(topk, prefer_topics, only_topics, max_subtopic_size, topic_limits)| ProfileFilter {
+                only_slots: None,
                 topk,
                 max_tokens: None,
                 prefer_topics,

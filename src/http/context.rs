@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::call::Call;
 use super::events::{THRESHOLD, TIME_RANGE_DAYS};
 use super::input::{MAX_DAYS, MAX_TOKENS};
-use super::reply::{Answer, Failure, Reply};
+use super::reply::{Answer, Reply};
 use super::{filter, messages};
 
 /// Tokens of a context, unless the client says otherwise.
@@ -41,12 +41,8 @@ pub(super) async fn get(call: Call) -> Reply<ContextData> {
     input.finish()?;
     request.filter.topic_limits = filter::topic_limits(topic_limits.as_deref())?;
     let chats = messages::from_parameter(chats.as_deref())?;
-    request.chats = chats.map(|messages| messages.into_iter().map(|m| m.content).collect());
-    if request.chats.is_some() && !full_profile {
-        return Err(Failure::not_implemented(
-            "full_profile_and_only_search_event=false: choosing slots by a chat is not supported yet; leave it out",
-        ));
-    }
-    let context = call.engine()?.context(&call.key(user), &request).await?;
+    request.chats = chats.as_ref().map(|messages| messages.iter().map(|m| m.content.clone()).collect());
+    let chat = chats.filter(|_| !full_profile).unwrap_or_default();
+    let context = call.engine()?.context(&call.key(user), request, &chat).await?;
     Ok(Answer(ContextData { context }))
 }

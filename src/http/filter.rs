@@ -23,6 +23,7 @@ pub(super) fn read(input: &mut Input<'_>) -> ProfileFilter {
 /// everything else is known to be right.
 pub(super) fn read_shared(input: &mut Input<'_>) -> ProfileFilter {
     ProfileFilter {
+        only_slots: None,
         topk: None,
         max_tokens: None,
         prefer_topics: input.texts("prefer_topics"),

@@ -38,6 +38,7 @@ mod parse;
 mod profiles;
 mod repair;
 mod reply;
+mod roleplay;
 mod stamp;
 mod trace;
 mod users;
@@ -162,7 +163,8 @@ fn user_routes(config: &mut web::ServiceConfig) {
         )
         .service(resource("/users/event_gist/search/{user_id}").route(get().to(events::search_gists)))
         .service(resource("/users/event_tags/search/{user_id}").route(get().to(events::search_tags)))
-        .service(resource("/users/context/{user_id}").route(get().to(context::get)));
+        .service(resource("/users/context/{user_id}").route(get().to(context::get)))
+        .service(resource("/users/roleplay/proactive/{user_id}").route(post().to(roleplay::proactive)));
 }
 
 fn blob_routes(config: &mut web::ServiceConfig) {

@@ -42,18 +42,14 @@ struct Attributes {
     more: Map<String, Value>,
 }
 
-impl From<&Slot> for SlotData {
-    fn from(slot: &Slot) -> Self {
+impl From<Slot> for SlotData {
+    fn from(slot: Slot) -> Self {
         Self {
             id: slot.id.0,
-            content: slot.content.clone(),
+            content: slot.content,
             created_at: Stamp(slot.created_at),
             updated_at: Stamp(slot.updated_at),
-            attributes: Attributes {
-                topic: slot.topic.clone(),
-                sub_topic: slot.sub_topic.clone(),
-                more: slot.attributes.clone(),
-            },
+            attributes: Attributes { topic: slot.topic, sub_topic: slot.sub_topic, more: slot.attributes },
         }
     }
 }
@@ -97,14 +93,9 @@ pub(super) async fn get(call: Call) -> Reply<ProfileData> {
     let chats = input.text("chats_str").map(str::to_owned);
     input.finish()?;
     filter.topic_limits = filter::topic_limits(topic_limits.as_deref())?;
-    if messages::from_parameter(chats.as_deref())?.is_some() {
-        return Err(Failure::not_implemented("chats_str: choosing slots by a chat is not supported yet; leave it out"));
-    }
-    let known = call.engine()?.profile(&call.key(user)).await?;
-    let profiles = match &known {
-        Some(known) => filter.select(known).into_iter().map(SlotData::from).collect(),
-        None => Vec::new(),
-    };
+    let chat = messages::from_parameter(chats.as_deref())?.unwrap_or_default();
+    let slots = call.engine()?.slots(&call.key(user), &filter, &chat).await?;
+    let profiles = slots.unwrap_or_default().into_iter().map(SlotData::from).collect();
     Ok(Answer(ProfileData { profiles }))
 }
 

@@ -144,7 +144,11 @@ impl Failure {
                 EngineError::Busy { .. } => http(StatusCode::TOO_MANY_REQUESTS),
                 EngineError::Unavailable { .. } => http(StatusCode::SERVICE_UNAVAILABLE),
                 EngineError::FlushFailed { .. } => (StatusCode::OK, 503),
-                EngineError::FlushTimeout => (StatusCode::OK, 504),
+                EngineError::FlushTimeout | EngineError::ModelTimeout { .. } => (StatusCode::OK, 504),
+                EngineError::NoModel => (StatusCode::OK, 501),
+                EngineError::TooLong { .. } => (StatusCode::OK, 400),
+                EngineError::ModelAway { .. } => http(StatusCode::SERVICE_UNAVAILABLE),
+                EngineError::ModelFailed { .. } => (StatusCode::OK, 502),
                 EngineError::Internal => (StatusCode::OK, 500),
             },
         }
@@ -182,7 +186,11 @@ impl ResponseError for Failure {
             Self::Unauthorized => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
             }
-            Self::Engine(EngineError::Busy { retry_after, .. } | EngineError::Unavailable { retry_after, .. }) => {
+            Self::Engine(
+                EngineError::Busy { retry_after, .. }
+                | EngineError::Unavailable { retry_after, .. }
+                | EngineError::ModelAway { retry_after, .. },
+            ) => {
                 response.insert_header((header::RETRY_AFTER, seconds(*retry_after)));
             }
             _ => {}
@@ -234,6 +242,11 @@ mod tests {
             (away, 503, 503, Some("1")),
             (EngineError::FlushFailed { reason: "the model said no".to_owned() }, 200, 503, None),
             (EngineError::FlushTimeout, 200, 504, None),
+            (EngineError::NoModel, 200, 501, None),
+            (EngineError::TooLong { what: "texts", parameter: "max", limit: 9 }, 200, 400, None),
+            (EngineError::ModelAway { reason: "HTTP 500".to_owned(), retry_after }, 503, 503, Some("2")),
+            (EngineError::ModelFailed { reason: "the model said no".to_owned() }, 200, 502, None),
+            (EngineError::ModelTimeout { limit: retry_after }, 200, 504, None),
             (EngineError::Internal, 200, 500, None),
         ] {
             let wanted = json!({"data": null, "errno": errno, "errmsg": error.to_string()});

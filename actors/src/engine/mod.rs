@@ -1,5 +1,6 @@
 //! The face of the engine: what the service does, for whoever serves requests.
 
+mod advice;
 mod blobs;
 mod reads;
 mod users;

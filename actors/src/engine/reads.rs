@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use memory::blob::Message;
 use memory::context::{ContextRequest, Remembered};
 use memory::event::Event;
 use memory::ids::UserKey;
@@ -63,19 +64,27 @@ impl Engine {
         Ok(found)
     }
 
-    /// Packs a context. One of an unknown user is empty.
+    /// Packs a context. One of an unknown user is empty. A chat narrows the profile as in [`Engine::slots`].
     ///
     /// # Errors
     /// When the store is away.
-    pub async fn context(&self, key: &UserKey, request: &ContextRequest) -> Result<String, EngineError> {
+    pub async fn context(
+        &self,
+        key: &UserKey,
+        mut request: ContextRequest,
+        chat: &[Message],
+    ) -> Result<String, EngineError> {
         let profile = self.profile(key).await?;
+        if let Some(known) = &profile {
+            request.filter = self.narrowed(&request.filter, known, chat).await?;
+        }
         let gists = if profile.is_some() { self.gists(key).await? } else { None };
         let events = if request.require_event_summary && profile.is_some() {
             self.events(key, &EventFilter { limit: CONTEXT_EVENTS, ..EventFilter::default() }).await?
         } else {
             Vec::new()
         };
-        let (engine, request, now) = (self.clone(), request.clone(), self.now());
+        let (engine, now) = (self.clone(), self.now());
         let lines = events.len() + gists.as_ref().map_or(0, |gists| gists.gists.len());
         offload(lines, move || {
             let remembered = Remembered { profile: profile.as_deref(), gists: gists.as_deref(), events: &events };

@@ -14,7 +14,7 @@ use memory::event::Event;
 use memory::extraction::Request;
 use memory::flush::FlushSettings;
 use memory::ids::{BlobId, ProjectId, SlotId, SystemIds, UserId, UserKey};
-use memory::ports::{Answer, EventFilter, LanguageModel, ModelError, NewSlot, Store as _, TokenCounter};
+use memory::ports::{Advisor, Answer, EventFilter, LanguageModel, ModelError, NewSlot, Store as _, TokenCounter};
 use memory::testing::{ManualClock, MemoryJournal, MemoryStore, ScriptedModel, WordCounter, policy};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -99,15 +99,20 @@ impl World {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut EngineSettings)) -> Self {
-        Self::start(Handle::current(), change)
+        Self::start(None, Handle::current(), change)
+    }
+
+    /// A world whose reads may ask an advisor.
+    pub(crate) fn advised(advisor: Arc<dyn Advisor>, change: impl FnOnce(&mut EngineSettings)) -> Self {
+        Self::start(Some(advisor), Handle::current(), change)
     }
 
     /// A world whose writes run on a runtime of the test's.
     pub(crate) fn writing_on(io: Handle) -> Self {
-        Self::start(io, |_| {})
+        Self::start(None, io, |_| {})
     }
 
-    fn start(io: Handle, change: impl FnOnce(&mut EngineSettings)) -> Self {
+    fn start(advisor: Option<Arc<dyn Advisor>>, io: Handle, change: impl FnOnce(&mut EngineSettings)) -> Self {
         tokio::time::pause();
         let clock = Arc::new(ManualClock::new());
         let (store, journal) = (MemoryStore::new(), MemoryJournal::new(clock.clone()));
@@ -120,7 +125,7 @@ impl World {
             store: Arc::new(store.clone()),
             journal: Arc::new(journal.clone()),
             model: Arc::new(GatedModel(model.clone(), gate.clone())),
-            advisor: None,
+            advisor,
             counter: counter.clone(),
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
@@ -206,6 +211,7 @@ fn settings() -> EngineSettings {
         sweep_interval: Duration::from_secs(1),
         max_inflight_inserts: 200,
         search_max_gists: 1_000,
+        filter_by_model: false,
         cache_bytes: 1 << 20,
         applied_blobs_retention: Duration::from_secs(86_400),
         shutdown_timeout: Duration::from_secs(30),

@@ -12,7 +12,7 @@ use crate::search::Bm25;
 use crate::text::one_line;
 
 /// How many messages at the end of a chat make its query. What was said before is rarely what is asked now.
-const CHAT_QUERY_MESSAGES: usize = 3;
+pub const CHAT_QUERY_MESSAGES: usize = 3;
 
 /// A search.
 #[derive(Clone, Debug, PartialEq)]

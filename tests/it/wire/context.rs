@@ -4,6 +4,10 @@ use serde_json::{Value, json};
 
 use super::case::{Case, case};
 
+/// "I like sushi".
+const SUSHI: &str = "chats_str=%5B%7B%22role%22%3A%22user%22%2C%22content%22%3A%22I%20like%20sushi%22%7D%5D";
+
+/// "Where is Paris?"
 const CHATS: &str = "chats_str=%5B%7B%22role%22%3A%22user%22%2C%22content%22%3A%22Where%20is%20Paris%3F%22%7D%5D";
 
 fn get(name: &'static str, query: &str) -> Case {
@@ -43,6 +47,17 @@ fn packing() -> Vec<Case> {
         get("a chat", CHATS).data(context("$text:engineer")),
         get("a chat, full profile", &format!("{CHATS}&full_profile_and_only_search_event=true")),
         get("no chat, no full profile", "full_profile_and_only_search_event=False"),
+        get("a chat, part of the profile", &format!("full_profile_and_only_search_event=false&{SUSHI}&{only}"))
+            .data(context("<- interest::s: sushi>")),
+        get(
+            "a chat, part of what is left",
+            &format!("full_profile_and_only_search_event=false&{SUSHI}&{only}&only_topics=work"),
+        )
+        .data(context("<>")),
+        get("a chat, no part of the profile", &format!("full_profile_and_only_search_event=false&{CHATS}&{only}"))
+            .data(context("<- work::s: engineer\n- interest::s: sushi>")),
+        get("the same chat, full profile", &format!("{SUSHI}&{only}"))
+            .data(context("<- work::s: engineer\n- interest::s: sushi>")),
         get("events get the rest", "fill_window_with_events=true").data(context("$text:engineer")),
         get("nothing is so similar", &format!("event_similarity_threshold=2&{CHATS}")).data(context("$text:engineer")),
         get("own prompt", only).data(context("$start:<")),
@@ -62,7 +77,6 @@ fn checking() -> Vec<Case> {
             .problems(json!([["greater_than_equal", ["query", "max_token_size"]]])),
         get("limits are no JSON", "topic_limits_json=x").errno(400),
         get("chats are no JSON", "chats_str=x").errno(400),
-        get("a chat, part of the profile", &format!("full_profile_and_only_search_event=false&{CHATS}")).errno(501),
         case("bad id", "GET", "/users/context/fake").bad_id("user_id"),
     ]
 }

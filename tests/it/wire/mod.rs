@@ -9,6 +9,7 @@ mod case;
 mod context;
 mod events;
 mod profiles;
+mod roleplay;
 mod users;
 
 use crate::server::Server as Process;
@@ -22,13 +23,14 @@ const ORIGINS: &str = "[\"https://app.example\"]";
 type Table = (&'static str, fn() -> Vec<Case>);
 
 /// All tables. Each makes its own users, so that they are independent of each other.
-const TABLES: [Table; 6] = [
+const TABLES: [Table; 7] = [
     ("access", access::cases),
     ("users", users::cases),
     ("blobs", blobs::cases),
     ("profiles", profiles::cases),
     ("events", events::cases),
     ("context", context::cases),
+    ("roleplay", roleplay::cases),
 ];
 
 /// Runs all tables against the server at `base` ("http://127.0.0.1:8019").

@@ -54,6 +54,7 @@ fn reading() -> Vec<Case> {
     let two = || shown("two", json!({"topic": "t", "sub_topic": "s", "extra": 1}));
     let three = || shown("three", json!({"topic": "t", "sub_topic": "s"}));
     let profiles = |slots: Vec<Value>| json!({"profiles": slots});
+    let says = |text: &str| format!("?chats_str=%5B%7B%22role%22%3A%22user%22%2C%22content%22%3A%22{text}%22%7D%5D");
     let limits = |text: &str| format!("?topic_limits_json={text}");
     vec![
         get("newest first", "").data(profiles(vec![three(), two(), one()])),
@@ -70,6 +71,9 @@ fn reading() -> Vec<Case> {
         get("chats are no JSON", "?chats_str=xx").errno(400),
         get("chats of nobody", "?chats_str=%5B%7B%22role%22%3A%22system%22%2C%22content%22%3A%22hi%22%7D%5D")
             .errno(400),
+        get("a chat", &says("one%20of%20three")).data(profiles(vec![three(), one()])),
+        get("a chat, limited", &format!("{}&topk=1", says("one%20of%20three"))).data(profiles(vec![three()])),
+        get("a chat about nothing known", &says("hm")).data(profiles(vec![three(), two(), one()])),
         get("no chats", "?chats_str=%5B%5D").data(profiles(vec![three(), two(), one()])),
         get("less than no slots", "?topk=-1").problems(json!([["greater_than_equal", ["query", "topk"]]])),
         get("less than no tokens", "?max_token_size=-5")

@@ -1,0 +1,60 @@
+//! `/users/roleplay`: advice on a role-play, by a language model.
+
+use memory::ports::{TopicAction, TopicAdvice};
+use serde::Serialize;
+
+use super::body::Body;
+use super::call::Call;
+use super::reply::{Answer, Reply};
+use super::{filter, messages};
+
+/// What to do next, on the wire.
+#[derive(Serialize)]
+pub(super) struct TopicData {
+    action: &'static str,
+    topic_prompt: Option<String>,
+}
+
+impl From<TopicAdvice> for TopicData {
+    fn from(advice: TopicAdvice) -> Self {
+        let action = match advice.action {
+            TopicAction::NewTopic => "new_topic",
+            TopicAction::Continue => "continue",
+        };
+        Self { action, topic_prompt: advice.topic_prompt }
+    }
+}
+
+/// `POST /users/roleplay/proactive/{user_id}`
+pub(super) async fn proactive(call: Call, body: Body) -> Reply<TopicData> {
+    let mut input = call.input();
+    let user = input.user();
+    let mut filter = filter::read(&mut input);
+    let topic_limits = input.text("topic_limits_json").map(str::to_owned);
+    let (messages, agent_context) = input.model(&body, |root, problems| {
+        let messages = messages::read(root.get("messages"), problems);
+        (messages, root.get("agent_context").optional_string(problems))
+    });
+    input.finish()?;
+    filter.topic_limits = filter::topic_limits(topic_limits.as_deref())?;
+    let advice = call.engine()?.next_topic(&call.key(user), &filter, messages, agent_context).await?;
+    Ok(Answer(advice.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn advice_is_named_as_on_the_wire() {
+        let shown = |action, prompt: Option<&str>| {
+            let topic_prompt = prompt.map(str::to_owned);
+            serde_json::to_value(TopicData::from(TopicAdvice { action, topic_prompt })).unwrap()
+        };
+        let new_topic = json!({"action": "new_topic", "topic_prompt": "Ask about tea."});
+        assert_eq!(shown(TopicAction::NewTopic, Some("Ask about tea.")), new_topic);
+        assert_eq!(shown(TopicAction::Continue, None), json!({"action": "continue", "topic_prompt": null}));
+    }
+}
