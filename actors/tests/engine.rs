@@ -187,6 +187,25 @@ async fn a_write_that_nobody_waits_for_any_more_is_read() {
 }
 
 #[actix::test]
+async fn what_a_slow_read_found_before_a_write_is_not_kept() {
+    let world = World::new();
+    let user = world.user().await;
+    let id = world.slot(&user, "work", "nurse").await;
+    // Enough of them that they are counted on another thread.
+    for n in 0..300 {
+        world.slot(&user, "more", &format!("{n}")).await;
+    }
+    let (entered, go_on) = world.counter.hold_once();
+    let (engine, key) = (world.engine.clone(), user.clone());
+    let reading = actix::spawn(async move { engine.profile(&key).await.unwrap().unwrap() });
+    entered.await.unwrap();
+    assert!(world.engine.delete_slot(&user, id).await.unwrap());
+    go_on.send(()).unwrap();
+    assert_eq!(reading.await.unwrap().profile.slots.len(), 301);
+    assert_eq!(world.engine.profile(&user).await.unwrap().unwrap().profile.slots.len(), 300);
+}
+
+#[actix::test]
 async fn a_deleted_user_leaves_nothing_and_its_flush_ends() {
     let world = World::new();
     let user = world.user().await;

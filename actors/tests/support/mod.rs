@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may panic; clippy knows test functions only")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use actors::{Engine, EngineError, EngineSettings, Ports};
@@ -17,7 +17,7 @@ use memory::ids::{BlobId, ProjectId, SlotId, SystemIds, UserId, UserKey};
 use memory::ports::{Advisor, Answer, EventFilter, LanguageModel, ModelError, NewSlot, Store as _, TokenCounter};
 use memory::testing::{ManualClock, MemoryJournal, MemoryStore, ScriptedModel, WordCounter, policy};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Holds calls of the model until the test lets them go.
 pub(crate) struct Gate {
@@ -65,19 +65,34 @@ impl LanguageModel for GatedModel {
     }
 }
 
-/// Counts words; panics when a test asks for it.
+/// Counts words; panics, or stands still, when a test asks for it.
 #[derive(Default)]
-pub(crate) struct FragileCounter(AtomicBool);
+pub(crate) struct FragileCounter {
+    panics: AtomicBool,
+    holds: Mutex<Option<(oneshot::Sender<()>, mpsc::Receiver<()>)>>,
+}
 
 impl FragileCounter {
     pub(crate) fn panic_once(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.panics.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets the next count stand still: the first tells when it does, the second lets it go on.
+    pub(crate) fn hold_once(&self) -> (oneshot::Receiver<()>, mpsc::Sender<()>) {
+        let ((tell, entered), (go_on, held)) = (oneshot::channel(), mpsc::channel());
+        *self.holds.lock().unwrap() = Some((tell, held));
+        (entered, go_on)
     }
 }
 
 impl TokenCounter for FragileCounter {
     fn count(&self, text: &str) -> u32 {
-        assert!(!self.0.swap(false, Ordering::SeqCst), "asked to panic");
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "asked to panic");
+        let hold = self.holds.lock().unwrap().take();
+        if let Some((tell, held)) = hold {
+            tell.send(()).unwrap();
+            held.recv().unwrap();
+        }
         WordCounter.count(text)
     }
 }
