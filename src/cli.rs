@@ -2,9 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Inputs;
+use crate::mock_model::{Faults, Options};
+
+/// Where the mock model listens when no flag says otherwise.
+const MOCK_MODEL_ADDRESS: (&str, u16) = ("127.0.0.1", 18_090);
 
 /// A memory service for chat bots.
 #[derive(Clone, Debug, Parser)]
@@ -40,7 +45,7 @@ const AFTER_HELP: &str = "Every key of config.yaml can also be set as POWERMEMO_
     secrets belong there.\nExit codes: 0 done, 1 failed, 2 wrong usage or configuration.";
 
 /// What to do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Subcommand)]
+#[derive(Clone, PartialEq, Debug, Subcommand)]
 pub enum Command {
     /// Serve the API until SIGTERM or Ctrl-C (the default).
     Serve,
@@ -48,33 +53,59 @@ pub enum Command {
     Config,
     /// Bring the database up to date and stop.
     Migrate,
+    /// Serve a stand-in for a language model on --host (127.0.0.1) and --port (18090): for tests, and without a key.
+    MockModel(Faults),
 }
 
 impl Cli {
     /// What to do.
     pub fn task(&self) -> Command {
-        self.command.unwrap_or(Command::Serve)
+        self.command.clone().unwrap_or(Command::Serve)
+    }
+
+    /// The mock model that is asked for. It has no configuration: its own flags, --host and --port are all.
+    ///
+    /// # Errors
+    /// When a flag cannot be used; made to be shown and ended with ([`clap::Error::exit`]).
+    pub fn mock_model(&self, faults: Faults) -> Result<Options, clap::Error> {
+        let wrong = |message: String| Self::command().error(ErrorKind::ValueValidation, message);
+        let mut given = self.flags().into_iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name);
+        let strange = given.find(|name| !["host", "port"].contains(name)).or(self.config.as_ref().map(|_| "config"));
+        if let Some(name) = strange {
+            return Err(wrong(format!("--{name} has no meaning for mock-model; leave it out")));
+        }
+        faults.check().map_err(wrong)?;
+        let (host, port) = MOCK_MODEL_ADDRESS;
+        let port = self.port.as_deref().map_or(Ok(port), str::parse);
+        Ok(Options {
+            host: self.host.clone().unwrap_or_else(|| host.to_owned()),
+            port: port.map_err(|_| wrong("--port must be a number from 0 to 65535".to_owned()))?,
+            faults,
+        })
     }
 
     /// What the configuration is read from. Values of flags are checked there, like those of any other layer.
     pub fn inputs(&self) -> Inputs {
-        let flags = [
+        let given = self.flags().into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+        Inputs::of_process(self.config.clone(), given.collect())
+    }
+
+    /// The flags that set keys of the configuration.
+    fn flags(&self) -> [(&'static str, &Option<String>); 6] {
+        [
             ("host", &self.host),
             ("port", &self.port),
             ("data-dir", &self.data_dir),
             ("project-id", &self.project_id),
             ("log", &self.log),
             ("log-format", &self.log_format),
-        ];
-        let given = flags.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
-        Inputs::of_process(self.config.clone(), given.collect())
+        ]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn flags_stand_before_and_after_the_command() {
@@ -85,6 +116,28 @@ mod tests {
             let cli = parse(line);
             assert_eq!(cli.task(), Command::Config);
             assert_eq!(cli.inputs().flags, [("port", "1".to_owned())]);
+        }
+    }
+
+    #[test]
+    fn the_mock_model_has_flags_of_its_own() {
+        let parse = |line: &str| {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            let Command::MockModel(faults) = cli.task() else { panic!("{line}") };
+            cli.mock_model(faults).map_err(|error| error.to_string())
+        };
+        let options = parse("powermemo mock-model").unwrap();
+        assert_eq!((options.host.as_str(), options.port, options.faults), ("127.0.0.1", 18_090, Faults::default()));
+        let options = parse("powermemo --host ::1 mock-model --port 0 --errors 10% --latency 20ms").unwrap();
+        assert_eq!((options.host.as_str(), options.port, options.faults.errors), ("::1", 0, 0.1));
+        for (line, told) in [
+            ("powermemo mock-model --port 70000", "--port must be"),
+            ("powermemo mock-model --hang 0.6 --drop 0.6", "more than 1"),
+            ("powermemo mock-model --data-dir d", "--data-dir has no meaning"),
+            ("powermemo mock-model --config f", "--config has no meaning"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(told), "{error}");
         }
     }
 

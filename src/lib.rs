@@ -5,6 +5,7 @@ pub mod config;
 pub mod http;
 pub mod journal;
 pub mod llm;
+pub mod mock_model;
 pub mod serve;
 pub mod store;
 pub mod tokens;

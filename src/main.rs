@@ -5,29 +5,24 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use powermemo::cli::{Cli, Command};
-use powermemo::config::{LogFormat, Settings};
-use powermemo::serve;
+use powermemo::config::{Config, LogFormat, Settings};
+use powermemo::{mock_model, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Exit code for wrong usage or configuration; clap ends with the same on a command line it cannot read.
-const EXIT_CONFIG: u8 = 2;
+const EXIT_CONFIG: i32 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let settings = match Settings::load(&cli.inputs()) {
-        Ok(settings) => settings,
-        Err(errors) => {
-            eprintln!("powermemo: {errors}\n`powermemo config` prints what is in force once these are mended.");
-            return ExitCode::from(EXIT_CONFIG);
-        }
-    };
     let done = match cli.task() {
         Command::Config => {
+            let settings = settings(&cli);
             settings.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             print(&settings.yaml)
         }
-        Command::Serve => start_log(&settings).and_then(|()| serve::serve(&settings.config)),
-        Command::Migrate => start_log(&settings).and_then(|()| serve::migrate(&settings.config)),
+        Command::Serve => with_log(&settings(&cli), serve::serve),
+        Command::Migrate => with_log(&settings(&cli), serve::migrate),
+        Command::MockModel(faults) => mock_model::serve(cli.mock_model(faults).unwrap_or_else(|error| error.exit())),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -36,6 +31,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reads the configuration. One that cannot be used ends the program, with all that is wrong.
+fn settings(cli: &Cli) -> Settings {
+    Settings::load(&cli.inputs()).unwrap_or_else(|errors| {
+        eprintln!("powermemo: {errors}\n`powermemo config` prints what is in force once these are mended.");
+        std::process::exit(EXIT_CONFIG)
+    })
+}
+
+fn with_log(settings: &Settings, task: fn(&Config) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    start_log(settings)?;
+    task(&settings.config)
 }
 
 /// Writes to standard output. A reader that has seen enough (`powermemo config | head`) is no error.
