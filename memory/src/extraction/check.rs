@@ -81,8 +81,11 @@ pub fn check(drafts: &[Draft], lines: &[Line], policy: &Policy, counter: &dyn To
     let begun = lines.iter().find_map(|l| l.said_on);
     let mut out = Extraction::default();
     for draft in drafts {
-        let unreadable = |item: &String| Refusal { item: item.clone(), reason: "cannot be read" };
-        out.refused.extend(draft.unreadable.iter().map(unreadable));
+        let left_out = |item: &String| Refusal {
+            item: item.clone(),
+            reason: "cannot be read, is copied from the prompt, or takes away what the model was not shown",
+        };
+        out.refused.extend(draft.left_out.iter().map(left_out));
         for (index, gist) in draft.gists.iter().enumerate() {
             out.refuse_messages("gists", index, &gist.messages, &numbered);
             let checked = if out.gists.len() < MAX_GISTS { check_gist(gist, &numbered) } else { Err("too many gists") };
@@ -274,7 +277,7 @@ mod tests {
                 DraftTag { tag: "other".into(), value: "x".into() },
             ],
             summary: " a\nday ".into(),
-            unreadable: vec!["profile[7]".into()],
+            left_out: vec!["profile[7]".into()],
         };
         let out = check(&[draft], &[line(1)], &policy(), &WordCounter);
         assert_eq!(out.gists.len(), 1);

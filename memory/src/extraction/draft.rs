@@ -23,10 +23,11 @@ pub struct Draft {
     /// A summary, or nothing.
     #[serde(default)]
     pub summary: String,
-    /// What was left out because it could not be read, by its place in the answer: `profile[3]`,
-    /// `gists[0].messages`. Models do not write it; [`Draft::read`] does.
+    /// What was left out, by its place: `profile[3]`, `gists[0].messages`. Because it could not be read
+    /// ([`Draft::read`]), was copied from the prompt ([`Draft::leave_out_copies`]), or would take away what the model was
+    /// not shown ([`Draft::merge_unseen`]). Models do not write it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unreadable: Vec<String>,
+    pub left_out: Vec<String>,
 }
 
 impl Draft {

@@ -13,8 +13,9 @@ impl Draft {
     /// Lets the draft add to the memos that its model was not shown (`unseen`, of `slots`, newest first), where it would
     /// write over them: a model cannot give the whole new memo of a slot that it does not know.
     ///
-    /// Parts that are there already are not said again. Of more than `max_memo_tokens` the oldest parts go. A change that
-    /// [`super::check()`] will refuse stays as it is, and changes nothing.
+    /// Parts that are there already are not said again. Of more than `max_memo_tokens` the oldest parts go, which is noted
+    /// as left out. So is a removal: what is over may be one part of many. A change that [`super::check()`] will refuse
+    /// stays as it is, and changes nothing.
     pub fn merge_unseen(&mut self, unseen: &[SlotName], slots: &[Slot], policy: &Policy, counter: &dyn TokenCounter) {
         let mut memos: BTreeMap<&SlotName, String> = unseen.iter().map(|name| (name, String::new())).collect();
         for slot in slots.iter().rev() {
@@ -22,17 +23,25 @@ impl Draft {
                 *memo = joined([memo.as_str(), &slot.content]);
             }
         }
-        for action in &mut self.profile {
-            let Ok(checked) = check_action(action, policy, counter) else { continue };
-            let Some(memo) = memos.get_mut(checked.name()) else { continue };
-            match checked {
-                Action::Set(_, new) => {
-                    *memo = merged(memo, &new, policy.max_memo_tokens, counter);
-                    action.memo.clone_from(memo);
-                }
-                Action::Remove(_) => memo.clear(),
+        let mut index = 0_usize;
+        let left_out = &mut self.left_out;
+        self.profile.retain_mut(|action| {
+            let place = format!("profile[{index}]");
+            index += 1;
+            let Ok(checked) = check_action(action, policy, counter) else { return true };
+            let Some(memo) = memos.get_mut(checked.name()) else { return true };
+            let Action::Set(_, new) = checked else {
+                left_out.push(place);
+                return false;
+            };
+            let whole = merged(memo, &new, policy.max_memo_tokens, counter);
+            if parts(memo).any(|part| !whole.contains(part)) {
+                left_out.push(format!("{place}.memo"));
             }
-        }
+            *memo = whole;
+            action.memo.clone_from(memo);
+            true
+        });
     }
 }
 
@@ -134,7 +143,9 @@ mod tests {
             ["tea; jazz; wine", "chess"]
         );
         assert_eq!(after(&[action(set, "likes", "wine"), action(set, "Likes", "art")])[1], "tea; jazz; wine; art");
-        assert_eq!(after(&[action(remove, "likes", ""), action(set, "likes", "wine")])[1], "wine");
+        // A removal would take away more than the model knows of; one of a slot that was shown stays.
+        assert_eq!(after(&[action(remove, "likes", ""), action(set, "likes", "wine")]), ["tea; jazz; wine"]);
+        assert_eq!(after(&[action(remove, "sports", "")]), [""]);
         assert_eq!(after(&[action(set, "none", "wine")]), ["wine"]);
         // What check refuses is not made acceptable by an old memo, nor remembered for the next.
         let refused = after(&[
@@ -143,6 +154,17 @@ mod tests {
             action(set, "likes", "a\nb"),
         ]);
         assert_eq!(refused, ["unknown", "1 2 3 4 5 6", "tea; jazz; a b"]);
+    }
+
+    #[test]
+    fn what_a_merge_takes_away_is_noted() {
+        let policy = Policy { max_memo_tokens: 2, ..crate::testing::policy() };
+        let profile = vec![action(Verb::Remove, "likes", ""), action(Verb::Set, "likes", "wine")];
+        let mut draft = Draft { profile, ..Draft::default() };
+        let unseen = [SlotName::new("interest", "likes")];
+        draft.merge_unseen(&unseen, &[slot("likes", "jazz; tea")], &policy, &WordCounter);
+        assert_eq!(draft.profile[0].memo, "tea; wine");
+        assert_eq!(draft.left_out, ["profile[0]", "profile[1].memo"]);
     }
 
     proptest! {

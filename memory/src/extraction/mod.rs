@@ -1,9 +1,11 @@
 //! What is made of a batch: the request to a model, its answer, and what of it is used.
 //!
-//! Which memos a model is shown is for [`quote()`] to say. A [`Request`] goes to a [`crate::ports::LanguageModel`], which answers with a [`Draft`] in JSON. [`check`] takes
-//! from it what is valid, item by item, as an [`Extraction`]. [`plan`] turns that into changes of one profile.
+//! Which memos a model is shown is for [`quote()`] to say. A [`Request`] goes to a [`crate::ports::LanguageModel`], which
+//! answers with a [`Draft`] in JSON. [`check`] takes from it what is valid, item by item, as an [`Extraction`]. [`plan`]
+//! turns that into changes of one profile.
 
 mod check;
+mod copies;
 mod draft;
 mod language;
 mod merge;

@@ -50,7 +50,7 @@ impl Draft {
     ///
     /// Around it may stand reasoning, code fences, chatter and one more object. Numbers may come as strings, single
     /// values where a list belongs, `null` where nothing is meant. What cannot be read even so is left out and named
-    /// in [`Draft::unreadable`].
+    /// in [`Draft::left_out`].
     ///
     /// # Errors
     /// When there is no such object, or it has items of which none can be read.

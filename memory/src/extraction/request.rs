@@ -94,7 +94,7 @@ pub struct Request {
 /// The messages of a blob, in order. Numbers go on from `first_number`.
 ///
 /// A document, a summary or a piece of code is one message of the user; a transcript is one message per piece,
-/// spoken by the user unless it names a speaker.
+/// spoken by the user unless it names a speaker. Messages without text are passed over.
 pub fn lines_of(
     blob_id: Uuid,
     blob: &Blob,
@@ -130,10 +130,15 @@ pub fn lines_of(
         line.message = position;
         line.number = first_number.saturating_add(position);
     }
+    // Nothing was said there.
+    lines.retain(|line| !line.text.trim().is_empty());
     lines
 }
 
-/// Cuts the lines of a batch into parts of `max_tokens` at most, each of which is one model call.
+/// Lines of one part at most. A line is shown with its number, date and speaker, some 15 tokens that its own do not count.
+const MAX_PART_LINES: usize = 500;
+
+/// Cuts the lines of a batch into parts of `max_tokens` and 500 lines at most, each of which is one model call.
 ///
 /// A single line over the limit is cut at the ends of sentences; its pieces keep its number.
 pub fn parts_of(lines: Vec<Line>, max_tokens: u32, counter: &dyn TokenCounter) -> Vec<Vec<Line>> {
@@ -141,7 +146,7 @@ pub fn parts_of(lines: Vec<Line>, max_tokens: u32, counter: &dyn TokenCounter) -
     let mut part: Vec<Line> = Vec::new();
     let mut used = 0_u32;
     for line in lines.into_iter().flat_map(|line| pieces_of(line, max_tokens, counter)) {
-        if !part.is_empty() && used.saturating_add(line.tokens) > max_tokens {
+        if !part.is_empty() && (used.saturating_add(line.tokens) > max_tokens || part.len() >= MAX_PART_LINES) {
             parts.push(std::mem::take(&mut part));
             used = 0;
         }
@@ -160,4 +165,26 @@ fn pieces_of(line: Line, max_tokens: u32, counter: &dyn TokenCounter) -> Vec<Lin
     }
     let piece = |text: String| Line { tokens: counter.count(&text), text, ..line.clone() };
     text::cut(&line.text, max_tokens, counter).into_iter().map(|s| piece(s.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::Message;
+    use crate::testing::WordCounter;
+
+    #[test]
+    fn messages_without_text_are_passed_over_and_parts_have_few_lines() {
+        let message =
+            |content: &str| Message { role: Role::User, alias: None, content: content.into(), created_at: None };
+        let messages = (0..1_200).map(|n| message(if n == 1 { " \n" } else { "hi" })).collect();
+        let blob = Blob { data: BlobData::Chat { messages }, fields: None, created_at: jiff::Timestamp::UNIX_EPOCH };
+        let lines = lines_of(Uuid::nil(), &blob, 1, &TimeZone::UTC, &WordCounter);
+        assert_eq!(
+            lines.iter().take(3).map(|line| (line.number, line.message)).collect::<Vec<_>>(),
+            [(1, 0), (3, 2), (4, 3)]
+        );
+        let parts = parts_of(lines, 10_000, &WordCounter);
+        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [500, 500, 199]);
+    }
 }

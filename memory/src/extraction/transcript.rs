@@ -7,6 +7,8 @@ use super::{Line, Request};
 use crate::blob::Role;
 use crate::dates::pattern;
 
+/// Names that a header shows of the user, and of others, at most.
+const MAX_NAMES: usize = 20;
 /// Characters of a speaker's name at most.
 const MAX_ALIAS_CHARS: usize = 40;
 
@@ -63,7 +65,7 @@ impl Request {
         for line in &self.lines {
             let Some(name) = alias(line, &shared) else { continue };
             let names = if line.role == Role::User { &mut speakers.user } else { &mut speakers.others };
-            if !names.contains(&name) {
+            if names.len() < MAX_NAMES && !names.contains(&name) {
                 names.push(name);
             }
         }

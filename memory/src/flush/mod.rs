@@ -195,6 +195,21 @@ mod tests {
     }
 
     #[test]
+    fn a_recorded_answer_of_other_lines_is_not_used() {
+        // The limit of a part was another when the answer was recorded.
+        let with = |max_tokens| flush_with(FlushSettings { max_tokens, ..settings() });
+        let (mut first, mut same, mut other) = (with(1), with(1), with(20));
+        for run in [&mut first, &mut same, &mut other] {
+            run.next(Reply::Taken(sealed(&[CHAT, CHAT]).0));
+            run.next(Reply::Profile(Some(profile(1))));
+        }
+        first.next(Reply::Answer(None));
+        let Step::RecordAnswer(_, 0, recorded) = first.next(title("vet")) else { panic!("not recorded") };
+        assert!(matches!(same.next(Reply::Answer(Some(recorded.clone()))), Step::ReadAnswer(_, 1)));
+        assert!(matches!(other.next(Reply::Answer(Some(recorded))), Step::Reseal(_)));
+    }
+
+    #[test]
     fn a_memo_that_the_model_was_not_shown_is_added_to() {
         assert_eq!(commit_of_two_parts(0), (vec![], "nurse; vet; tailor".into()));
         let shown = vec!["nurse".to_owned(), "vet".to_owned()];

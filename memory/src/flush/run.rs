@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::seen::{Recorded, Seen};
+use super::seen::{Part, Recorded, Seen};
 use super::{FlushSettings, Reply, Step};
 use crate::blob::{Blob, BlobType};
 use crate::buffer::FlushEnd;
@@ -121,9 +121,9 @@ impl Flush {
             Reply::Taken(taken) => self.taken(taken),
             Reply::Profile(profile) => self.profile(profile),
             Reply::Answer(Some(answer)) | Reply::Recorded(answer) => {
-                match Recorded::from_text(&answer.text) {
+                match Recorded::from_text(&answer.text).filter(|recorded| recorded.part == self.present_part()) {
                     Some(recorded) => self.use_answer(recorded, &answer),
-                    // Another version recorded it. Under a new id the model is asked anew.
+                    // Recorded by another version, or of other lines. Under a new id the model is asked anew.
                     None => self.reseal(Vec::new()),
                 }
             }
@@ -210,6 +210,10 @@ impl Flush {
         u32::try_from(self.drafts.len()).unwrap_or(u32::MAX)
     }
 
+    fn present_part(&self) -> Part {
+        self.parts.get(self.drafts.len()).map(|lines| Part::of(lines)).unwrap_or_default()
+    }
+
     fn ask(&mut self) -> Step {
         let settings = &self.tools.settings;
         let lines = self.parts.get(self.drafts.len()).cloned().unwrap_or_default();
@@ -234,7 +238,7 @@ impl Flush {
             Ok(mut draft) => {
                 let Tools { settings, counter, .. } = &self.tools;
                 draft.merge_unseen(&self.unseen, &self.present_slots(), &settings.policy, &**counter);
-                Recorded::new(draft, self.base.as_ref())
+                Recorded::new(draft, self.present_part(), self.base.as_ref())
             }
             Err(unreadable) => return self.model_failed(ModelError::Unusable(unreadable.to_string())),
         };

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::extraction::Draft;
+use crate::extraction::{Draft, Line};
 use crate::ids::SlotId;
 use crate::profile::{Profile, Slot, SlotName};
 use crate::text;
@@ -11,18 +11,32 @@ use crate::text;
 /// The ids and revisions that the slots of a name had. Empty where there was none.
 type Versions = Vec<(SlotId, i64)>;
 
-/// What is recorded of a model's answer: the draft, and the versions of the slots that it changes as the model was
+/// Which lines an answer is of: the numbers of the first and the last, how many, and the bytes of their texts. A batch is
+/// cut into parts by a limit and a tokeniser, which may both be others when the answer is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Part(u32, u32, usize, usize);
+
+impl Part {
+    pub(super) fn of(lines: &[Line]) -> Self {
+        let number = |line: Option<&Line>| line.map_or(0, |line| line.number);
+        let bytes = lines.iter().map(|line| line.text.len()).sum();
+        Self(number(lines.first()), number(lines.last()), lines.len(), bytes)
+    }
+}
+
+/// What is recorded of a model's answer: the draft, the lines that it is of, and the versions of the slots that it changes as the model was
 /// shown them. A run that finds the answer later compares with these, not with what it reads itself: else it would
 /// overwrite what a client has changed in between (invariant I4).
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Recorded {
     pub(super) draft: Draft,
+    pub(super) part: Part,
     seen: Vec<(SlotName, Versions)>,
 }
 
 impl Recorded {
-    /// A draft that was made from `shown`.
-    pub(super) fn new(draft: Draft, shown: Option<&Profile>) -> Self {
+    /// A draft that was made of `part` and `shown`.
+    pub(super) fn new(draft: Draft, part: Part, shown: Option<&Profile>) -> Self {
         let name = |topic: &str, sub_topic: &str| SlotName::new(&text::storable(topic), &text::storable(sub_topic));
         let mut seen = BTreeMap::<SlotName, Versions>::new();
         for action in &draft.profile {
@@ -33,7 +47,7 @@ impl Recorded {
                 versions.push((slot.id, slot.revision));
             }
         }
-        Self { draft, seen: seen.into_iter().collect() }
+        Self { draft, part, seen: seen.into_iter().collect() }
     }
 
     /// Reads what [`Recorded::to_text`] wrote. None when another version wrote it and this one cannot read it.

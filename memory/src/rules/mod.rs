@@ -32,7 +32,7 @@ use crate::text;
 use memos::Memos;
 
 /// What the rule extractor cannot do, in one sentence for the start-up log.
-pub const WEAKNESS: &str = "no language model is configured (llm_api_key): messages are remembered word for word, but \
+pub const WEAKNESS: &str = "no language model is configured (llm_base_url or OPENAI_API_KEY): messages are remembered word for word, but \
     most facts are missed, because the built-in rules only know a few first-person phrases in English and Chinese";
 
 /// Which rules answered; changes whenever their answers do.

@@ -13,7 +13,7 @@ type Object = Map<String, Value>;
 /// Reads the items of an object, and keeps the names of those that cannot be read.
 #[derive(Default)]
 pub(super) struct Reader {
-    unreadable: Vec<String>,
+    left_out: Vec<String>,
     /// The first item that cannot be read, and why.
     first: Option<(String, &'static str)>,
 }
@@ -27,12 +27,12 @@ impl Reader {
         }
         let tags = self.list(object, "tags", Self::tag);
         let summary = words(object.get("summary")).unwrap_or_else(|_| self.leave_out("summary"));
-        Ok(Draft { gists, profile, tags, summary, unreadable: self.unreadable })
+        Ok(Draft { gists, profile, tags, summary, left_out: self.left_out })
     }
 
     /// Leaves out what stands at a place. Gives what stands there instead: nothing.
     fn leave_out<T: Default>(&mut self, place: &str) -> T {
-        self.unreadable.push(place.to_owned());
+        self.left_out.push(place.to_owned());
         T::default()
     }
 
@@ -110,7 +110,7 @@ impl Reader {
             Some(one) => read_numbers(one, &mut numbers),
         };
         if !all_read {
-            self.unreadable.push(format!("{place}.messages"));
+            self.left_out.push(format!("{place}.messages"));
         }
         numbers
     }

@@ -85,7 +85,7 @@ fn lists_and_fields_may_be_loose() {
     ];
     for (value, numbers) in messages {
         let draft = gists(json!([{"text": "a", "messages": value}]));
-        assert_eq!((&draft.gists[0].messages, draft.unreadable.len()), (&numbers, 0), "{value}");
+        assert_eq!((&draft.gists[0].messages, draft.left_out.len()), (&numbers, 0), "{value}");
     }
     let tags = Draft::read(r#"{"gists":[],"tags":{"tag":"mood","value":3},"summary":["a","b"]}"#).unwrap();
     assert_eq!((tags.tags[0].value.as_str(), tags.summary.as_str()), ("3", "a; b"));
@@ -143,7 +143,7 @@ fn what_cannot_be_read_is_left_out_and_named() {
     assert_eq!(draft.profile.iter().map(|a| a.sub_topic.as_str()).collect::<Vec<_>>(), ["c"]);
     let named = "gists[0].messages gists[1] gists[2] gists[3].occurred_at profile[0] profile[1] profile[2].messages \
                  tags[0] summary";
-    assert_eq!(draft.unreadable.join(" "), named);
+    assert_eq!(draft.left_out.join(" "), named);
 }
 
 /// A search that tried each beginning to its end would not come back from these.
@@ -172,7 +172,7 @@ fn drafts() -> impl Strategy<Value = Draft> {
     let tag = (text(), text()).prop_map(|(tag, value)| DraftTag { tag, value });
     let list = |item| prop::collection::vec(item, 0..3);
     (list(gist.boxed()), prop::collection::vec(action, 0..3), prop::collection::vec(tag, 0..3), text())
-        .prop_map(|(gists, profile, tags, summary)| Draft { gists, profile, tags, summary, unreadable: vec![] })
+        .prop_map(|(gists, profile, tags, summary)| Draft { gists, profile, tags, summary, left_out: vec![] })
 }
 
 proptest! {
