@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use anyhow::Context;
 use memory::buffer::BufferLimits;
 use memory::flush::FlushSettings;
 use memory::ids::{ProjectId, SystemIds};
-use memory::ports::{LanguageModel, SystemClock, TokenCounter};
+use memory::ports::{Advisor, LanguageModel, SystemClock, TokenCounter};
 use memory::rules::{RuleExtractor, WEAKNESS};
 use secrecy::ExposeSecret;
 use tokio::runtime::{Builder, Handle};
@@ -20,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::Config;
 use crate::http::{self, AccessToken};
 use crate::journal::sqlite::SqliteJournal;
+use crate::llm::{Endpoint, EndpointSettings, ModelNames, OpenAiAdvisor, OpenAiModel};
 use crate::store::sqlite::{SqliteDatabase, SqliteOptions, SqliteStore};
 use crate::tokens::Tokeniser;
 
@@ -27,6 +29,8 @@ use crate::tokens::Tokeniser;
 const MAX_BATCH_BLOBS: u32 = 1_000;
 /// How much longer than the engine the HTTP server lives: whoever waited is told in this time.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// Where the model is when only a key is set.
+const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
 /// Threads of the runtime that owns pools and clients.
 const IO_THREADS: usize = 2;
 
@@ -75,12 +79,12 @@ async fn run(
 ) -> anyhow::Result<()> {
     let clock = Arc::new(SystemClock);
     let counter: Arc<dyn TokenCounter> = Arc::new(Tokeniser::start());
-    let model: Arc<dyn LanguageModel> = Arc::new(RuleExtractor::new(counter.clone()));
+    let (model, advisor) = model(config, &counter, &io)?;
     let ports = Ports {
         store: Arc::new(SqliteStore::new(database.clone())),
         journal: Arc::new(SqliteJournal::new(database, clock.clone())),
         model: model.clone(),
-        advisor: None,
+        advisor,
         counter,
         clock,
         ids: Arc::new(SystemIds),
@@ -104,6 +108,41 @@ async fn run(
     actors.stop();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Who extracts memories, and who advises reads, if anybody does.
+type Models = (Arc<dyn LanguageModel>, Option<Arc<dyn Advisor>>);
+
+fn model(config: &Config, counter: &Arc<dyn TokenCounter>, io: &Handle) -> anyhow::Result<Models> {
+    if !config.uses_model() {
+        return Ok((Arc::new(RuleExtractor::new(counter.clone())), None));
+    }
+    let endpoint = Endpoint::new(endpoint_settings(config), Arc::new(SystemClock))?;
+    let best = config.best_llm_model.clone();
+    let thinking = config.thinking_llm_model.clone().unwrap_or_else(|| best.clone());
+    let model = OpenAiModel::new(endpoint, ModelNames { best, thinking }, counter.clone(), io.clone())?;
+    let model = Arc::new(model);
+    let advisor = OpenAiAdvisor::new(model.clone(), Arc::new(config.policy()));
+    Ok((model, Some(Arc::new(advisor))))
+}
+
+fn endpoint_settings(config: &Config) -> EndpointSettings {
+    EndpointSettings {
+        base_url: config.llm_base_url.clone().unwrap_or_else(|| OPENAI_BASE_URL.to_owned()),
+        api_key: config.llm_api_key.clone(),
+        query: config.llm_openai_default_query.clone(),
+        headers: config.llm_openai_default_header.clone(),
+        timeout: config.llm_timeout,
+        connect_timeout: config.llm_connect_timeout,
+        max_retries: config.llm_max_retries,
+        max_parallel_calls: config.llm_max_parallel_calls,
+        requests_per_minute: NonZeroU32::new(config.llm_requests_per_minute),
+        tokens_per_minute: NonZeroU32::new(config.llm_tokens_per_minute),
+        max_completion_tokens: Some(config.llm_max_completion_tokens).filter(|tokens| *tokens > 0),
+        temperature: Some(config.llm_temperature).filter(|degrees| *degrees >= 0.0),
+        breaker_failures: config.llm_breaker_failures,
+        breaker_pause: config.llm_breaker_pause,
+    }
 }
 
 /// Waits for a signal that asks the process to stop, and names it.
@@ -183,19 +222,25 @@ fn greet(config: &Config, address: SocketAddr) {
         Some(_) => "requests need the header Authorization: Bearer <ACCESS_TOKEN>",
         None => "no token needed, reachable from this machine only; set ACCESS_TOKEN to change that",
     };
+    let extractor = if config.uses_model() {
+        let url = config.llm_base_url.as_deref().unwrap_or(OPENAI_BASE_URL);
+        format!("the language model {} at {url}", config.best_llm_model)
+    } else {
+        format!("rules, built in: {WEAKNESS}")
+    };
     let token = if config.access_token.is_some() { " -H \"Authorization: Bearer $ACCESS_TOKEN\"" } else { "" };
     println!(
         "Powermemo {version} listens on {url}
   access     {access}
   data       {folder}
-  extractor  rules, built in: {WEAKNESS}
+  extractor  {extractor}
 
 Try it:
   curl {url}/api/v1/healthcheck
   USER_ID=$(curl -s{token}{json} {url}/api/v1/users -d '{{\"data\":{{}}}}' | grep -oE '[0-9a-f-]{{36}}')
   curl{token}{json} {url}/api/v1/blobs/insert/$USER_ID -d '{{\"blob_type\":\"chat\",\"blob_data\":{{\"messages\":[
     {{\"role\":\"user\",\"content\":\"My name is Ada and I live in Turin. Yesterday I adopted a puppy named Miso.\"}}]}}}}'
-  curl{token} -X POST {url}/api/v1/users/buffer/$USER_ID/chat
+  curl{token} -X POST \"{url}/api/v1/users/buffer/$USER_ID/chat?wait_process=true\"
   curl{token} {url}/api/v1/users/context/$USER_ID
 ",
         version = env!("CARGO_PKG_VERSION"),

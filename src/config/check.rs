@@ -13,7 +13,7 @@ use super::{Config, LlmStyle, ProfileFilterBy, show};
 
 /// The least and the greatest value of every numeric key. The upper ends are far beyond sense: they catch slips of
 /// the unit (milliseconds for seconds) and keep sums of them from overflowing.
-const RANGES: [(&str, u64, u64); 33] = [
+const RANGES: [(&str, u64, u64); 36] = [
     ("port", 0, 65_535),
     ("max_body_bytes", 1_024, 1 << 30),
     ("http_workers", 0, 1_024),
@@ -39,6 +39,9 @@ const RANGES: [(&str, u64, u64); 33] = [
     ("max_profile_subtopics", 1, 1_000),
     ("max_pre_profile_token_size", 8, 100_000),
     ("llm_profile_tokens", 0, 1_000_000),
+    ("llm_max_completion_tokens", 0, 10_000_000),
+    ("llm_requests_per_minute", 0, 100_000_000),
+    ("llm_tokens_per_minute", 0, 4_000_000_000),
     ("llm_timeout_seconds", 1, 7_200),
     ("llm_connect_timeout_seconds", 1, 600),
     ("llm_max_retries", 0, 20),
@@ -60,8 +63,13 @@ const LATER: [(&str, &str); 7] = [
     ("embedding_max_token_size", "search by meaning"),
 ];
 
+/// The temperature that leaves it to the provider.
+const PROVIDERS_OWN: f32 = -1.0;
+
 /// Keys that only a language model makes use of.
-const MODEL_KEYS: [&str; 7] = [
+const MODEL_KEYS: [&str; 9] = [
+    "event_tags",
+    "llm_max_completion_tokens",
     "language",
     "event_theme_requirement",
     "best_llm_model",
@@ -223,11 +231,8 @@ fn unsupported(config: &Config, layers: &mut Layers) {
         let must = "needs a language model: set llm_base_url or OPENAI_API_KEY, or use lexical";
         refuse(layers, "profile_filter", must);
     }
-    if config.llm_temperature.is_some_and(|degrees| !(0.0..=2.0).contains(&degrees)) {
-        refuse(layers, "llm_temperature", "must be a number from 0 to 2, or null for the provider's own");
-    }
-    if config.llm_max_completion_tokens == Some(0) {
-        refuse(layers, "llm_max_completion_tokens", "must be at least 1, or null for no limit");
+    if config.llm_temperature != PROVIDERS_OWN && !(0.0..=2.0).contains(&config.llm_temperature) {
+        refuse(layers, "llm_temperature", "must be a number from 0 to 2, or -1 for the provider's own");
     }
 }
 
@@ -273,7 +278,7 @@ mod tests {
     #[test]
     fn every_number_has_a_range_that_holds_its_default() {
         let layers = Layers::read(&super::super::Inputs::default());
-        let numbers: Vec<&String> = layers.defaults.iter().filter(|(_, v)| v.is_number()).map(|(k, _)| k).collect();
+        let numbers: Vec<&String> = layers.defaults.iter().filter(|(_, v)| v.is_u64()).map(|(k, _)| k).collect();
         assert_eq!(numbers.len(), RANGES.len());
         for (key, least, most) in RANGES {
             let default = layers.defaults[key].as_u64().unwrap();

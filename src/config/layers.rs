@@ -17,12 +17,13 @@ const PREFIX: &str = "POWERMEMO_";
 /// The variable that names the configuration file: not a key.
 const CONFIG_VARIABLE: &str = "POWERMEMO_CONFIG";
 /// Variables that other tools share, and their keys. The prefixed name of the same key goes before.
-const SHARED_VARIABLES: [(&str, &str); 5] = [
+const SHARED_VARIABLES: [(&str, &str); 6] = [
     ("DATABASE_URL", "database_url"),
     ("REDIS_URL", "redis_url"),
     ("PROJECT_ID", "project_id"),
     ("ACCESS_TOKEN", "access_token"),
     ("OPENAI_API_KEY", "llm_api_key"),
+    ("OPENAI_BASE_URL", "llm_base_url"),
 ];
 
 /// Where a value comes from.

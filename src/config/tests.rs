@@ -201,7 +201,10 @@ fn each_check_names_key_value_source_and_what_is_allowed() {
         ("LLM_BASE_URL", "api.example.org", "must be an http:// or https:// address"),
         ("LLM_BASE_URL", "https://a:b@api.example.org", "https://a:***@api.example.org/"),
         ("LLM_BASE_URL", "https://api.example.org/?key=x", "?key=***"),
-        ("LLM_STYLE", "openai", "this version has no language model client yet"),
+        ("LLM_STYLE", "openai", "set llm_base_url, or OPENAI_API_KEY"),
+        ("LLM_TEMPERATURE", "2.5", "must be a number from 0 to 2"),
+        ("LLM_REQUESTS_PER_MINUTE", "-1", "must be a whole number from 0 to 100000000"),
+        ("PROFILE_FILTER", "model", "needs a language model"),
     ];
     for (key, value, expected) in cases {
         let error = error_of(&format!("POWERMEMO_{key}"), value);

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -130,10 +129,10 @@ pub struct Config {
     pub thinking_llm_model: Option<String>,
     /// Who the model is told to be, in place of the built-in words.
     pub system_prompt: Option<String>,
-    /// Temperature; none: the provider's own.
-    pub llm_temperature: Option<f32>,
-    /// Tokens of one answer at most.
-    pub llm_max_completion_tokens: Option<u32>,
+    /// Temperature, 0 to 2; -1: the provider's own.
+    pub llm_temperature: f32,
+    /// Tokens of one answer at most; 0: no limit.
+    pub llm_max_completion_tokens: u32,
     /// Tokens of present memos that are shown to the model at most.
     pub llm_profile_tokens: u32,
     /// How long one call may take, its answer included.
@@ -146,10 +145,10 @@ pub struct Config {
     pub llm_max_retries: usize,
     /// Calls at the same time.
     pub llm_max_parallel_calls: usize,
-    /// Calls per minute; none: no limit.
-    pub llm_requests_per_minute: Option<NonZeroU32>,
-    /// Tokens per minute; none: no limit.
-    pub llm_tokens_per_minute: Option<NonZeroU32>,
+    /// Calls per minute; 0: no limit.
+    pub llm_requests_per_minute: u32,
+    /// Tokens per minute; 0: no limit.
+    pub llm_tokens_per_minute: u32,
     /// Failed calls in a row after which the model is left alone.
     pub llm_breaker_failures: u32,
     /// For how long it is left alone.

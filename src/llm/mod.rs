@@ -4,6 +4,13 @@
 //! state the provider is in; [`OpenAiModel`] is the port that joins both, with one repair of an answer that cannot be
 //! read. What a failure means for the flush is decided by its state machine in `memory`, not here.
 
+mod advisor;
 mod endpoint;
+mod model;
+mod prompts;
+mod schema;
 
+pub use advisor::OpenAiAdvisor;
 pub use endpoint::{Completion, Endpoint, EndpointSettings, Prompt};
+pub use model::{ModelNames, OpenAiModel};
+pub use prompts::{Prompts, Rendered};

@@ -75,6 +75,11 @@ impl Breaker {
         }
     }
 
+    /// Whether the provider is known to be there. Takes nothing.
+    pub(super) fn look_closed(&self) -> Result<(), Shut> {
+        if matches!(self.state, State::Closed { .. }) { Ok(()) } else { Err(Shut(None)) }
+    }
+
     /// Lets a call go ahead. After a pause it is the probe, and the only one.
     pub(super) fn admit(&mut self, now: Timestamp) -> Result<Pass, Shut> {
         self.look(now)?;

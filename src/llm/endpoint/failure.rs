@@ -60,7 +60,8 @@ use Verdict::{Away, AwayForAMoment, Refused};
 
 const KEY: &str = "the provider refused llm_api_key";
 const CREDIT: &str = "the account at the provider has no credit left";
-const MODEL: &str = "the provider does not know the address or the model: check llm_base_url and llm_model";
+const MODEL: &str =
+    "the provider does not know the address or the model: check llm_base_url (most end in /v1) and best_llm_model";
 
 impl Failure {
     pub(super) fn new(cause: Cause) -> Self {

@@ -82,6 +82,9 @@ pub struct Prompt {
     pub schema_name: &'static str,
     /// JSON schema of the answer.
     pub schema: Arc<Value>,
+    /// Whether a read waits for it. Such a call is given up soon, so it never probes a provider that was away, and says
+    /// nothing of whether it is.
+    pub for_read: bool,
     /// Tokens of all of it, about: for the limit per minute, and for usage that the provider does not tell.
     pub tokens: u32,
 }
@@ -141,8 +144,13 @@ impl Endpoint {
         self.breaker().look(self.clock.now()).map_err(shut)?;
         let _place = self.limits.enter(prompt.tokens).await;
         // Meanwhile it may have opened.
-        let pass = self.breaker().admit(self.clock.now()).map_err(shut)?;
-        let mut owed = Owed { endpoint: self, pass: Some(pass) };
+        let pass = if prompt.for_read {
+            self.breaker().look_closed().map_err(shut)?;
+            None
+        } else {
+            Some(self.breaker().admit(self.clock.now()).map_err(shut)?)
+        };
+        let mut owed = Owed { endpoint: self, pass };
         let started = Instant::now();
         let call = tokio::time::timeout(self.timeout, self.call(prompt, started));
         let timeout = || Failure::new(Cause::Timeout(self.timeout.as_secs().max(1)));

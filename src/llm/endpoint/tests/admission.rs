@@ -22,6 +22,19 @@ async fn the_breaker_opens_probes_and_closes() {
 }
 
 #[tokio::test]
+async fn calls_of_reads_neither_probe_nor_count() {
+    let script = [Reply::error(500, ""), Reply::error(500, ""), Reply::text("1")];
+    let test = Fixture::with(script, |settings| settings.breaker_failures = 1);
+    let read = Prompt { for_read: true, ..prompt() };
+    unavailable(test.endpoint.complete(&read).await);
+    unavailable(test.call().await);
+    test.clock.advance(PAUSE);
+    unavailable(test.endpoint.complete(&read).await);
+    assert_eq!(test.seen(), 2, "the first failure opened nothing, and the last call was not made");
+    assert_eq!(test.text().await, "1");
+}
+
+#[tokio::test]
 async fn an_open_breaker_answers_without_waiting_for_a_place() {
     let test = Fixture::with([Reply::error(500, "")], |settings| {
         settings.breaker_failures = 1;

@@ -43,6 +43,7 @@ fn prompt() -> Prompt {
         messages: vec![("user", SECRET_TEXT.to_owned()), ("assistant", "{".to_owned())],
         schema_name: "draft",
         schema: Arc::new(json!({"type": "object", "required": ["slots"]})),
+        for_read: false,
         tokens: 20,
     }
 }

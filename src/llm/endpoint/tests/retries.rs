@@ -22,10 +22,10 @@ async fn what_the_operator_must_cure_is_not_tried_again() {
         (Reply::error(401, "Incorrect API key provided: sk-very-secret"), "llm_api_key"),
         (Reply::error(402, ""), "credit"),
         (Reply::error(403, ""), "llm_api_key"),
-        (Reply::error(404, ""), "llm_model"),
+        (Reply::error(404, ""), "best_llm_model"),
         (Reply::status(429, &quota), "credit"),
         (Reply::status(400, &gemini), "llm_api_key"),
-        (Reply::status(400, &deepseek), "llm_model"),
+        (Reply::status(400, &deepseek), "best_llm_model"),
     ];
     for (reply, advice) in replies {
         let test = Fixture::with([reply], |settings| settings.max_retries = 3);

@@ -1,0 +1,70 @@
+//! JSON schemas of the answers. They keep to what providers enforce: every property required, nothing beside them.
+//!
+//! Models write the properties in the order of the schema, so that order is part of the prompt (and `serde_json` keeps it
+//! by its feature `preserve_order`): a model that has to name the sub-topic before the topic mixes them up.
+
+use serde_json::{Value, json};
+
+/// The answer to an extraction: [`memory::extraction::Draft`].
+pub(super) fn extraction() -> Value {
+    let messages = || list(json!({"type": "integer"}));
+    object(&[
+        (
+            "gists",
+            list(object(&[
+                ("text", string()),
+                ("occurred_at", json!({"type": ["string", "null"]})),
+                ("messages", messages()),
+            ])),
+        ),
+        (
+            "profile",
+            list(object(&[
+                ("action", json!({"type": "string", "enum": ["set", "remove"]})),
+                ("topic", string()),
+                ("sub_topic", string()),
+                ("memo", string()),
+                ("messages", messages()),
+            ])),
+        ),
+        ("tags", list(object(&[("tag", string()), ("value", string())]))),
+        ("summary", string()),
+    ])
+}
+
+/// The answer of a model that chooses slots.
+pub(super) fn relevant_slots() -> Value {
+    object(&[("slots", list(json!({"type": "integer"})))])
+}
+
+/// The answer of a model that directs a role-play.
+pub(super) fn next_topic() -> Value {
+    object(&[("action", json!({"type": "string", "enum": ["new_topic", "continue"]})), ("topics", list(string()))])
+}
+
+fn string() -> Value {
+    json!({"type": "string"})
+}
+
+fn list(items: Value) -> Value {
+    json!({"type": "array", "items": items})
+}
+
+fn object(properties: &[(&str, Value)]) -> Value {
+    let names: Vec<&str> = properties.iter().map(|(name, _)| *name).collect();
+    let properties: serde_json::Map<String, Value> =
+        properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    json!({"type": "object", "properties": properties, "required": names, "additionalProperties": false})
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn properties_keep_the_order_of_the_contract() {
+        let schema = super::extraction().to_string();
+        let at = |name: &str| schema.find(&format!("\"{name}\":{{")).unwrap();
+        let action =
+            ["gists", "text", "occurred_at", "profile", "action", "topic", "sub_topic", "memo", "tags", "summary"];
+        assert!(action.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{schema}");
+    }
+}
