@@ -3,8 +3,8 @@
 use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use actix_web::web::{self, Bytes, Data, PayloadConfig, ServiceConfig};
 use actix_web::HttpResponse;
+use actix_web::web::{self, Bytes, Data, PayloadConfig, ServiceConfig};
 use serde_json::{Value, json};
 
 use super::contract::answer;

@@ -1,8 +1,8 @@
 use std::collections::HashSet;
 
+use actix_web::App;
 use actix_web::http::StatusCode;
 use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
-use actix_web::App;
 
 use super::*;
 

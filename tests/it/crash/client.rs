@@ -6,23 +6,23 @@ use serde_json::{Value, json};
 use ureq::http::Request;
 
 /// Nothing that is asked here takes as long, unless the server hangs: then the test fails.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks a server.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     base: String,
     agent: ureq::Agent,
 }
 
 impl Client {
-    pub(super) fn new(base: &str) -> Self {
+    pub(crate) fn new(base: &str) -> Self {
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
         Self { base: base.to_owned(), agent: config.build().into() }
     }
 
     /// The data of the answer; only HTTP 200 with errno 0 counts.
-    pub(super) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
         let request = Request::builder().method(method).uri(format!("{}/api/v1{path}", self.base));
         let request = request.header("Content-Type", "application/json");
         let sent = match body {
@@ -38,31 +38,31 @@ impl Client {
     }
 
     /// Posts a message; its blob's id when that was acknowledged.
-    pub(super) fn insert(&self, user: &str, text: &str) -> Result<String, String> {
+    pub(crate) fn insert(&self, user: &str, text: &str) -> Result<String, String> {
         let body = json!({"blob_type": "chat", "blob_data": {"messages": [{"role": "user", "content": text}]}});
         let data = self.call("POST", &format!("/blobs/insert/{user}"), Some(&body))?;
         Ok(data["id"].as_str().unwrap().to_owned())
     }
 
     /// Flushes and waits for it.
-    pub(super) fn flush(&self, user: &str) -> Result<Value, String> {
+    pub(crate) fn flush(&self, user: &str) -> Result<Value, String> {
         self.call("POST", &format!("/users/buffer/{user}/chat?wait_process=true"), None)
     }
 
     /// The blobs in a buffer, of a status.
-    pub(super) fn capacity(&self, user: &str, status: &str) -> Value {
+    pub(crate) fn capacity(&self, user: &str, status: &str) -> Value {
         self.call("GET", &format!("/users/buffer/capacity/{user}/chat?status={status}"), None).unwrap()["ids"].take()
     }
 
     /// The lines of all events, oldest first.
-    pub(super) fn event_lines(&self, user: &str) -> Vec<String> {
+    pub(crate) fn event_lines(&self, user: &str) -> Vec<String> {
         let data = self.call("GET", &format!("/users/event/{user}?topk=1000"), None).unwrap();
         let tips = data["events"].as_array().unwrap().iter().rev().map(|e| e["event_data"]["event_tip"].as_str());
         tips.flat_map(|tip| tip.unwrap().lines()).map(|line| line.strip_prefix("- ").unwrap().to_owned()).collect()
     }
 
     /// The slots of the profile, as topic, sub-topic and memo.
-    pub(super) fn profile(&self, user: &str) -> Vec<[String; 3]> {
+    pub(crate) fn profile(&self, user: &str) -> Vec<[String; 3]> {
         let data = self.call("GET", &format!("/users/profile/{user}"), None).unwrap();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let slot =

@@ -7,7 +7,7 @@ const CITIES: [&str; 5] = ["Turin", "Lisbon", "Oslo", "Quito", "Hanoi"];
 
 /// What is known of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// Its insert was acknowledged: it takes effect exactly once.
     Acknowledged,
     /// Its insert or its deletion was not answered: it takes effect once or never.
@@ -30,19 +30,22 @@ impl Message {
         CITIES[self.number % CITIES.len()]
     }
 
+    /// Says where the user lives, in words for the rules and in those of the mock model.
     fn text(&self) -> String {
         let Self { user, lane, number, .. } = self;
-        format!("I live in {}. This is message {number} of lane {lane} of user {user}.", self.city())
+        let city = self.city();
+        let place = format!("message {number} of lane {lane} of user {user}");
+        format!("I live in {city}. This is {place}. FACT basic_info/location={city}")
     }
 }
 
 /// All messages of a test, in the order of their sending.
 #[derive(Default)]
-pub(super) struct Ledger(Mutex<Vec<Message>>);
+pub(crate) struct Ledger(Mutex<Vec<Message>>);
 
 impl Ledger {
     /// Notes a message that is about to be sent. Its place in the ledger, and its text.
-    pub(super) fn note(&self, user: usize, lane: usize) -> (usize, String) {
+    pub(crate) fn note(&self, user: usize, lane: usize) -> (usize, String) {
         let mut messages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = messages.iter().filter(|m| (m.user, m.lane) == (user, lane)).count();
         let message = Message { user, lane, number, fate: Fate::Unknown };
@@ -50,12 +53,12 @@ impl Ledger {
         (messages.len() - 1, message.text())
     }
 
-    pub(super) fn set(&self, place: usize, fate: Fate) {
+    pub(crate) fn set(&self, place: usize, fate: Fate) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)[place].fate = fate;
     }
 
     /// How many messages of all users have this fate.
-    pub(super) fn count(&self, fate: Fate) -> usize {
+    pub(crate) fn count(&self, fate: Fate) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|m| m.fate == fate).count()
     }
 
@@ -63,7 +66,7 @@ impl Ledger {
     ///
     /// # Panics
     /// When one is missing, there twice, unknown, or before one that was sent earlier in its lane.
-    pub(super) fn check(&self, user: usize, gists: &[String]) -> Option<&'static str> {
+    pub(crate) fn check(&self, user: usize, gists: &[String]) -> Option<&'static str> {
         let messages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let sent: HashMap<String, Message> =
             messages.iter().filter(|m| m.user == user).map(|m| (m.text(), *m)).collect();

@@ -3,9 +3,9 @@
 //! [`points`] needs the feature `crash-points` and is not there without it: `scripts/test` turns it on, `cargo test`
 //! alone does not.
 
-mod client;
-mod ledger;
+pub(crate) mod client;
+pub(crate) mod ledger;
 mod load;
 #[cfg(feature = "crash-points")]
 mod points;
-mod world;
+pub(crate) mod world;

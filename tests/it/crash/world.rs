@@ -25,23 +25,25 @@ const LEFTOVERS: [&str; 4] = [
 ];
 
 /// A folder, its users, and what was sent.
-pub(super) struct World {
-    pub(super) folder: TempDir,
-    pub(super) users: Vec<String>,
+pub(crate) struct World {
+    pub(crate) folder: TempDir,
+    pub(crate) users: Vec<String>,
     has_users: OnceLock<()>,
-    pub(super) ledger: Ledger,
+    pub(crate) ledger: Ledger,
+    /// What all its servers are configured with.
+    envs: Vec<(&'static str, String)>,
 }
 
 /// A server on the folder of a world.
-pub(super) struct Running {
-    pub(super) server: Server,
-    pub(super) client: Client,
+pub(crate) struct Running {
+    pub(crate) server: Server,
+    pub(crate) client: Client,
     reached: Receiver<String>,
 }
 
 impl Running {
     /// Waits until a task stands still at this crash point.
-    pub(super) fn wait_for(&self, point: &str) {
+    pub(crate) fn wait_for(&self, point: &str) {
         let began = Instant::now();
         loop {
             let left = PATIENCE.saturating_sub(began.elapsed());
@@ -55,14 +57,21 @@ impl Running {
 
 impl World {
     /// A fresh folder; its first server will make the users.
-    pub(super) fn new(users: usize) -> Self {
+    pub(crate) fn new(users: usize) -> Self {
+        Self::with(users, Vec::new())
+    }
+
+    /// As [`World::new`], and all its servers are configured like this.
+    pub(crate) fn with(users: usize, envs: Vec<(&'static str, String)>) -> Self {
         let users = (0..users).map(|_| uuid::Uuid::new_v4().to_string()).collect();
-        Self { folder: tempfile::tempdir().unwrap(), users, has_users: OnceLock::new(), ledger: Ledger::default() }
+        let (folder, ledger) = (tempfile::tempdir().unwrap(), Ledger::default());
+        Self { folder, users, has_users: OnceLock::new(), ledger, envs }
     }
 
     /// Starts a server. Its sweeper looks often, so that what it has to do is done soon.
-    pub(super) fn start(&self, envs: &[(&str, &str)]) -> Running {
+    pub(crate) fn start(&self, envs: &[(&str, &str)]) -> Running {
         let mut command = Server::command(self.folder.path(), &[("POWERMEMO_SWEEP_INTERVAL_MS", "20")]);
+        command.envs(self.envs.iter().map(|(name, value)| (name, value.as_str())));
         command.envs(envs.iter().copied()).stderr(Stdio::piped());
         let mut server = Server::spawn(command);
         let lines = BufReader::new(server.child.stderr.take().unwrap()).lines();
@@ -86,7 +95,7 @@ impl World {
     }
 
     /// Sends the next message of a lane; its place in the ledger and its blob's id when that was acknowledged.
-    pub(super) fn say(&self, client: &Client, user: usize, lane: usize) -> Option<(usize, String)> {
+    pub(crate) fn say(&self, client: &Client, user: usize, lane: usize) -> Option<(usize, String)> {
         let (place, text) = self.ledger.note(user, lane);
         let id = client.insert(&self.users[user], &text).ok()?;
         self.ledger.set(place, Fate::Acknowledged);
@@ -94,7 +103,7 @@ impl World {
     }
 
     /// As [`World::say`], and it must be acknowledged.
-    pub(super) fn must_say(&self, client: &Client, user: usize) -> (usize, String) {
+    pub(crate) fn must_say(&self, client: &Client, user: usize) -> (usize, String) {
         self.say(client, user, 0).expect("an insert was not acknowledged")
     }
 
@@ -102,7 +111,7 @@ impl World {
     ///
     /// # Panics
     /// When it is not.
-    pub(super) fn check(&self) {
+    pub(crate) fn check(&self) {
         let running = self.start(&[]);
         for user in &self.users {
             running.client.flush(user).unwrap();
@@ -135,11 +144,12 @@ impl World {
     }
 
     /// Asks the database for a number, be a server there or not.
-    pub(super) fn count(&self, sql: &'static str) -> i64 {
+    pub(crate) fn count(&self, sql: &'static str) -> i64 {
         self.query(async move |conn| query_scalar(sql).fetch_one(conn).await.unwrap())
     }
 
-    fn query<T>(&self, ask: impl AsyncFnOnce(&mut SqliteConnection) -> T) -> T {
+    /// Asks the database, be a server there or not.
+    pub(crate) fn query<T>(&self, ask: impl AsyncFnOnce(&mut SqliteConnection) -> T) -> T {
         let file = self.folder.path().join("powermemo.db");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

@@ -3,12 +3,11 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Nothing takes as long, unless it hangs: then the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::room::world;
+use crate::crash::client::PATIENCE;
 
 /// The process. It is killed when this is dropped.
 struct Mock {
@@ -124,4 +123,23 @@ fn a_hanging_call_is_never_answered() {
     let mut received = Vec::new();
     let _ = stream.read_to_end(&mut received);
     assert!(received.is_empty(), "{}", String::from_utf8_lossy(&received));
+}
+
+/// A server whose model fails more often than not remembers each message once, whatever it takes.
+#[test]
+fn a_server_on_a_faulty_model_loses_nothing() {
+    let mock = Mock::start(&["--errors", "20%", "--garbage", "40%", "--drop", "10%", "--seed", "3"]);
+    let world = world(&mock.base, &[("POWERMEMO_FLUSH_MAX_ATTEMPTS", "100")]);
+    let running = world.start(&[]);
+    for _ in 0..15 {
+        world.must_say(&running.client, 0);
+        let tries = (0..100).take_while(|_| running.client.flush(&world.users[0]).is_err()).count();
+        assert!(tries < 100, "no try was fine");
+    }
+    running.server.kill();
+    world.check();
+    let stats = mock.stats();
+    for fault in ["errors", "garbage", "drop"] {
+        assert!(stats["faults"][fault].as_u64().unwrap() > 0, "{stats}");
+    }
 }

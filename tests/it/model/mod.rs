@@ -1,3 +1,8 @@
-//! The language model: the stand-in for one, and the server with one that misbehaves.
+//! The language model: the stand-in for one, and the real server with one that misbehaves.
 
+#[cfg(feature = "crash-points")]
+mod crash;
+mod endpoint;
 mod mock;
+mod provider;
+mod room;
