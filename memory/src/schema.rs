@@ -8,7 +8,7 @@ use crate::profile::SlotName;
 mod builtin;
 
 /// Characters of a name at most; extractions refuse longer ones.
-const MAX_NAME_CHARS: usize = 64;
+pub const MAX_NAME_CHARS: usize = 64;
 
 /// A sub-topic to look for.
 ///

@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use jiff::civil::Date;
 use memory::extraction::{Draft, Language, Line, Policy, Request, plain_line};
 use memory::profile::{Slot, SlotName};
+use memory::schema::MAX_NAME_CHARS;
 use memory::text::one_line;
 use minijinja::{Environment, Value, context};
 use sha2::{Digest as _, Sha256};
@@ -17,8 +18,6 @@ const MAX_NAMED: usize = 200;
 const MAX_NOTE_CHARS: usize = 500;
 /// Characters of all memos together that advice is asked with at most: about 10,000 tokens.
 const MAX_NOTES_CHARS: usize = 40_000;
-/// Characters of a topic or sub-topic at most, as in extractions.
-const MAX_NAME_CHARS: usize = 64;
 /// Characters of the digest in a version: enough to tell a few hundred prompts apart.
 const VERSION_CHARS: usize = 8;
 

@@ -6,6 +6,7 @@ use crate::event::{EventTag, Source};
 use crate::extraction::{Draft, DraftAction, DraftGist, Line, Policy, Verb};
 use crate::ports::TokenCounter;
 use crate::profile::SlotName;
+use crate::schema::MAX_NAME_CHARS;
 use crate::text;
 use content::says_something;
 
@@ -15,8 +16,6 @@ const MAX_GISTS: usize = 2_000;
 const MAX_ACTIONS: usize = 500;
 /// Labels of one event at most: the lists of labels that projects ask for have ten or so.
 const MAX_TAGS: usize = 100;
-/// Characters of a topic, a sub-topic or a tag at most.
-const MAX_NAME_CHARS: usize = 64;
 
 /// A line worth remembering, checked.
 #[derive(Clone, PartialEq, Debug)]
