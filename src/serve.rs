@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Arbiter, System};
-use actors::{Engine, EngineSettings, Ports};
+use actors::{Doubt, Engine, EngineSettings, Ports};
 use anyhow::Context;
 use memory::buffer::BufferLimits;
 use memory::flush::FlushSettings;
 use memory::ids::{ProjectId, SystemIds};
-use memory::ports::{Advisor, LanguageModel, SystemClock, TokenCounter};
+use memory::ports::{Advisor, Alone, LanguageModel, SystemClock, TokenCounter};
 use memory::rules::{RuleExtractor, WEAKNESS};
 use secrecy::ExposeSecret;
 use tokio::runtime::{Builder, Handle};
@@ -83,6 +83,8 @@ async fn run(
     let ports = Ports {
         store: Arc::new(SqliteStore::new(database.clone())),
         journal: Arc::new(SqliteJournal::new(database, clock.clone())),
+        changes: Arc::new(Alone),
+        doubt: Doubt::default(),
         model: model.clone(),
         advisor,
         counter,
@@ -196,6 +198,7 @@ fn engine_settings(config: &Config, model: &dyn LanguageModel) -> EngineSettings
         max_inflight_inserts: config.max_inflight_inserts,
         search_max_gists: u32::try_from(config.search_max_gists).unwrap_or(u32::MAX),
         filter_by_model: config.profile_filter == crate::config::ProfileFilterBy::Model,
+        cache_trust: Duration::MAX,
         cache_bytes: config.cache_bytes,
         applied_blobs_retention: Duration::from_secs(86_400 * u64::from(config.applied_blobs_retention_days)),
         shutdown_timeout: config.shutdown_timeout,

@@ -27,6 +27,12 @@ pub enum EngineError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Another batch of this user is open, so that no dead letter can be queued. Nothing was changed.
+    #[error("another batch of this user is being processed; nothing was changed; try again in {} s", retry_after.as_secs())]
+    BatchOpen {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// Something that this server needs is away, or the server stops.
     #[error("{what} is not available; try again in {} s", retry_after.as_secs())]
     Unavailable {

@@ -2,8 +2,6 @@
 //!
 //! Each user has at most one flush here, so the queue is bounded by the number of active users.
 
-use std::sync::Arc;
-
 use actix::prelude::*;
 use memory::blob::BlobType;
 use memory::buffer::FlushEnd;
@@ -13,8 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::fair_queue::FairQueue;
 use crate::flush_run::FlushRunner;
-use crate::registry::Registry;
-use crate::user_actor::{Changed, FlushEnded};
+use crate::user_actor::FlushEnded;
 
 /// Asks for a flush. The answer goes to `reply`.
 #[derive(Message)]
@@ -47,7 +44,6 @@ pub struct PoolState {
 
 pub(crate) struct FlushPool {
     runner: FlushRunner,
-    registry: Arc<Registry>,
     /// Where flushes run: they count tokens and match patterns for as long as it takes, which neither the threads of
     /// the actors nor those of the ports could bear.
     workers: Handle,
@@ -59,8 +55,8 @@ pub(crate) struct FlushPool {
 }
 
 impl FlushPool {
-    pub(crate) fn new(runner: FlushRunner, registry: Arc<Registry>, workers: Handle, limit: usize) -> Self {
-        Self { runner, registry, workers, limit, queue: FairQueue::new(), running: 0, drains: None }
+    pub(crate) fn new(runner: FlushRunner, workers: Handle, limit: usize) -> Self {
+        Self { runner, workers, limit, queue: FairQueue::new(), running: 0, drains: None }
     }
 
     fn start_next(&mut self, ctx: &mut Context<Self>) {
@@ -68,16 +64,7 @@ impl FlushPool {
             let Some(job) = self.queue.pop() else { return };
             self.running += 1;
             let runner = self.runner.clone();
-            let registry = self.registry.clone();
-            let run = async move {
-                let key = job.owner.key.clone();
-                let end = runner.run(job.owner, job.blob_type, job.ignore_backoff).await;
-                // Whoever lost a race sees the winner's commit, too.
-                if !matches!(end, FlushEnd::Empty(_) | FlushEnd::Busy { .. } | FlushEnd::Failed { .. }) {
-                    registry.tell(&key, Changed).await;
-                }
-                end
-            };
+            let run = async move { runner.run(job.owner, job.blob_type, job.ignore_backoff).await };
             let task = self.workers.spawn(run);
             let ended = task.into_actor(self).map(move |end, pool, ctx| {
                 // A panic is a defect, but the batch is safe in the journal: its claim ends with the lease.

@@ -10,16 +10,19 @@ use memory::blob::BlobType;
 use memory::buffer::FlushEnd;
 use memory::extraction::Request;
 use memory::flush::{Flush, FlushSettings, Reply, Step};
-use memory::ids::Owner;
-use memory::ports::{JournalError, StoreError};
+use memory::ids::{Owner, UserKey};
+use memory::ports::{Change, CommitReply, JournalError, StoreError};
 
 use crate::crash_point::crash_point;
+use crate::registry::Registry;
 use crate::settings::Ports;
+use crate::user_actor::Changed;
 
 /// What runs flushes. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct FlushRunner {
     pub(crate) ports: Ports,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) settings: Arc<FlushSettings>,
 }
 
@@ -35,13 +38,24 @@ impl FlushRunner {
                 return end;
             }
             let name = name_of(&step);
+            let commits = matches!(step, Step::Commit(_));
             let Some(reply) = self.perform(&flush, step).await else {
                 tracing::warn!(user = %flush.owner().key.user, "the claim on a batch was lost; another worker has it");
                 return FlushEnd::Moved;
             };
             crash_point(name).await;
+            if commits && may_have_changed(&reply) {
+                // Before the batch is discarded: who finds it after a crash in between tells it again.
+                self.tell_changed(&flush.owner().key).await;
+            }
             step = next(&mut flush, reply);
         }
+    }
+
+    /// Tells this process and the others that the memory of a user is another.
+    async fn tell_changed(&self, key: &UserKey) {
+        self.registry.tell(key, Changed).await;
+        self.ports.changes.announce(&Change::Memory(key.clone())).await;
     }
 
     /// Does one step. None when the claim was lost meanwhile.
@@ -95,6 +109,11 @@ impl FlushRunner {
         let Some((flush_id, token)) = flush.claim() else { return true };
         self.ports.journal.renew(flush.owner(), flush_id, token, self.settings.lease).await.unwrap_or(true)
     }
+}
+
+/// Whether a commit that was answered so may have taken effect. Whoever lost a race sees the winner's, too.
+fn may_have_changed(reply: &Reply) -> bool {
+    !matches!(reply, Reply::Committed(CommitReply::AppliedBefore(_) | CommitReply::Stale))
 }
 
 /// What a client is told of a defect.

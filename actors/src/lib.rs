@@ -7,18 +7,21 @@
 
 mod cache;
 pub mod crash_point;
+mod doubt;
 mod engine;
 mod error;
 mod fair_queue;
 mod flush_pool;
 mod flush_run;
 mod offload;
+mod purge;
 mod registry;
 mod settings;
 mod sweeper;
 mod user_actor;
 
-pub use engine::{BufferStatus, Engine, Flushed, Inserted};
+pub use doubt::Doubt;
+pub use engine::{BufferStatus, DeadBlob, DroppedLetters, Engine, Flushed, Inserted, RetriedLetters};
 pub use error::EngineError;
 pub use flush_pool::PoolState;
 pub use settings::{EngineSettings, Ports};

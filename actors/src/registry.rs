@@ -12,12 +12,13 @@ use std::time::Duration;
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use dashmap::DashMap;
-use memory::ids::{Owner, UserKey};
+use memory::ids::{Incarnation, Owner, UserKey};
+use memory::ports::StoreError;
 use tokio::time::Instant;
 
 use crate::error::{EngineError, RETRY_AFTER};
 use crate::settings::Ports;
-use crate::user_actor::{Passivate, UserActor, UserContext};
+use crate::user_actor::{Deleted, Passivate, UserActor, UserContext};
 
 /// How often a message is sent again because its actor died before it answered.
 const MAX_SENDS: u32 = 4;
@@ -45,9 +46,13 @@ struct Entry {
     addr: Addr<UserActor>,
     /// Tells this actor from an earlier one of the same user.
     generation: u64,
+    /// The life of the user that the actor is for.
+    incarnation: Incarnation,
     leases: Arc<AtomicU32>,
     /// Milliseconds after the registry's start.
     last_used: AtomicU64,
+    /// When the store was last asked for the life of the user, in the same.
+    known_at: AtomicU64,
 }
 
 pub(crate) struct Registry {
@@ -55,6 +60,8 @@ pub(crate) struct Registry {
     /// The number of entries: counting a `DashMap` would lock all of it.
     active: AtomicUsize,
     next_generation: AtomicU64,
+    /// Counts the lives that have ended.
+    burials: AtomicU64,
     limit: usize,
     arbiters: Vec<ArbiterHandle>,
     started: Instant,
@@ -71,6 +78,7 @@ impl Registry {
             actors: DashMap::new(),
             active: AtomicUsize::new(0),
             next_generation: AtomicU64::new(0),
+            burials: AtomicU64::new(0),
             limit,
             arbiters,
             started: Instant::now(),
@@ -101,7 +109,11 @@ impl Registry {
     {
         for _ in 0..MAX_SENDS {
             let (addr, generation, lease) = match self.lease(key) {
-                Some(leased) => leased,
+                Some(leased) if self.is_of_present_life(key, leased.1).await? => leased,
+                Some((_, generation, _)) => {
+                    self.remove(key, generation);
+                    self.activate(context, key).await?
+                }
                 None => self.activate(context, key).await?,
             };
             match addr.send(Leased { message: message.clone(), _lease: lease }).await {
@@ -121,10 +133,23 @@ impl Registry {
         UserActor: Handler<Leased<M>>,
         Context<UserActor>: ToEnvelope<UserActor, Leased<M>>,
     {
-        if let Some((addr, _, lease)) = self.lease(key) {
+        // This is no use of the user.
+        let held = self.actors.get(key).map(|entry| self.hold(&entry));
+        if let Some((addr, lease)) = held {
             // An actor that is gone has nothing left to take note with.
             let _ = addr.send(Leased { message, _lease: lease }).await;
         }
+    }
+
+    /// Ends the actor of a life that has ended, if there is one. Returns when it has taken note.
+    pub(crate) async fn bury(&self, owner: &Owner) {
+        self.burials.fetch_add(1, Ordering::AcqRel);
+        self.tell(&owner.key, Deleted(owner.incarnation)).await;
+    }
+
+    /// The present life of a user, if it has an actor.
+    pub(crate) fn living(&self, key: &UserKey) -> Option<Owner> {
+        self.actors.get(key).map(|entry| Owner { key: key.clone(), incarnation: entry.incarnation })
     }
 
     /// Forgets an actor that is no more.
@@ -168,11 +193,39 @@ impl Registry {
         self.actors.get(key).map(|entry| self.lease_on(&entry))
     }
 
+    /// Takes a lease that does not count as use.
+    fn hold(&self, entry: &Entry) -> (Addr<UserActor>, Lease) {
+        entry.leases.fetch_add(1, Ordering::AcqRel);
+        (entry.addr.clone(), Lease(entry.leases.clone()))
+    }
+
     /// Takes a lease. The caller holds the entry's lock, so the actor cannot retire meanwhile.
     fn lease_on(&self, entry: &Entry) -> (Addr<UserActor>, u64, Lease) {
-        entry.leases.fetch_add(1, Ordering::AcqRel);
         entry.last_used.store(self.millis(), Ordering::Relaxed);
-        (entry.addr.clone(), entry.generation, Lease(entry.leases.clone()))
+        let (addr, lease) = self.hold(entry);
+        (addr, entry.generation, lease)
+    }
+
+    /// Whether an actor is for the present life of its user. Asks the store where the end of that life may have been
+    /// missed; while the store is away, the actor goes on.
+    async fn is_of_present_life(&self, key: &UserKey, generation: u64) -> Result<bool, EngineError> {
+        let doubted = |entry: &Entry| {
+            let known_at = self.started + Duration::from_millis(entry.known_at.load(Ordering::Acquire));
+            let is_doubted = !self.ports.changes.is_live() || self.ports.doubt.covers(known_at);
+            (entry.generation == generation && is_doubted).then_some(entry.incarnation)
+        };
+        let Some(life) = self.actors.get(key).and_then(|entry| doubted(&entry)) else { return Ok(true) };
+        let asked_at = self.millis();
+        match self.ports.store.revision(key).await {
+            Ok(Some((present, _))) if present == life => {}
+            Ok(_) => return Ok(false),
+            Err(StoreError::Unavailable(_)) => return Ok(true),
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(entry) = self.actors.get(key).filter(|entry| entry.generation == generation) {
+            entry.known_at.fetch_max(asked_at, Ordering::AcqRel);
+        }
+        Ok(true)
     }
 
     async fn activate(
@@ -180,26 +233,45 @@ impl Registry {
         context: &Arc<UserContext>,
         key: &UserKey,
     ) -> Result<(Addr<UserActor>, u64, Lease), EngineError> {
-        let user = self.ports.store.user(key).await?.ok_or(EngineError::UnknownUser(key.user))?;
+        let (asked_at, burials) = (self.millis(), self.burials.load(Ordering::Acquire));
+        let (incarnation, _) = self.ports.store.revision(key).await?.ok_or(EngineError::UnknownUser(key.user))?;
         if self.active() >= self.limit {
             let limit = u64::try_from(self.limit).unwrap_or(u64::MAX);
             let (what, parameter) = ("active users", "max_active_users");
             return Err(EngineError::Busy { what, parameter, limit, retry_after: RETRY_AFTER });
         }
-        let owner = Owner { key: key.clone(), incarnation: user.incarnation };
+        let owner = Owner { key: key.clone(), incarnation };
         let entry = self.actors.entry(key.clone()).or_insert_with(|| {
             self.active.fetch_add(1, Ordering::Relaxed);
-            self.start(context, owner)
+            self.start(context, owner, asked_at)
         });
-        Ok(self.lease_on(&entry))
+        let leased = self.lease_on(&entry);
+        drop(entry);
+        // A life may have ended while its actor was not there to be told.
+        if self.burials.load(Ordering::Acquire) == burials {
+            return Ok(leased);
+        }
+        let (present, _) = self.ports.store.revision(key).await?.ok_or(EngineError::UnknownUser(key.user))?;
+        if present != incarnation {
+            self.remove(key, leased.1);
+            return Err(EngineError::unavailable("this user is made anew just now; it"));
+        }
+        Ok(leased)
     }
 
-    fn start(&self, context: &Arc<UserContext>, owner: Owner) -> Entry {
+    fn start(&self, context: &Arc<UserContext>, owner: Owner, asked_at: u64) -> Entry {
         let generation = self.next_generation.fetch_add(1, Ordering::Relaxed);
-        let context = context.clone();
+        let (context, incarnation) = (context.clone(), owner.incarnation);
         let make = move |_: &mut Context<UserActor>| UserActor::new(owner, generation, context);
         let turn = usize::try_from(generation).unwrap_or(0) % self.arbiters.len();
         let addr = UserActor::start_in_arbiter(&self.arbiters[turn], make);
-        Entry { addr, generation, leases: Arc::default(), last_used: AtomicU64::new(self.millis()) }
+        Entry {
+            addr,
+            generation,
+            incarnation,
+            leases: Arc::default(),
+            last_used: AtomicU64::new(self.millis()),
+            known_at: AtomicU64::new(asked_at),
+        }
     }
 }

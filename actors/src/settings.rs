@@ -4,7 +4,9 @@ use std::time::Duration;
 use memory::buffer::BufferLimits;
 use memory::flush::FlushSettings;
 use memory::ids::IdSource;
-use memory::ports::{Advisor, Clock, Journal, LanguageModel, Store, TokenCounter};
+use memory::ports::{Advisor, ChangeFeed, Clock, Journal, LanguageModel, Store, TokenCounter};
+
+use crate::doubt::Doubt;
 
 /// What the engine works with. Cheap to clone.
 #[derive(Clone)]
@@ -13,6 +15,10 @@ pub struct Ports {
     pub store: Arc<dyn Store>,
     /// The durable mirror of the buffers.
     pub journal: Arc<dyn Journal>,
+    /// Tells other processes on the same store what changes; see [`crate::Engine::heard`] for the other direction.
+    pub changes: Arc<dyn ChangeFeed>,
+    /// Raised whenever changes of others may have been missed.
+    pub doubt: Doubt,
     /// What makes memory of chats.
     pub model: Arc<dyn LanguageModel>,
     /// Answers what reads ask of a language model, where there is one.
@@ -50,6 +56,9 @@ pub struct EngineSettings {
     pub search_max_gists: u32,
     /// The model chooses slots by a chat, where there is one; its words do otherwise (`profile_filter`).
     pub filter_by_model: bool,
+    /// What is cached is compared with the store before it is used once it is older than this; zero compares it every
+    /// time (`read_consistency`). Whatever this says, it is compared while the change feed is not live.
+    pub cache_trust: Duration,
     /// Bytes that all cached profiles and gists may take together (`cache_bytes`).
     pub cache_bytes: usize,
     /// How long the store remembers which blobs were applied (`applied_blobs_retention_days`).

@@ -3,20 +3,26 @@
 //! It is the only timer of the engine. What is due is in the journal, so nothing that must happen depends on an
 //! actor being there.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use memory::ids::Owner;
+use jiff::Timestamp;
+use memory::ids::{Owner, ProjectId};
 use memory::ports::{Due as DueEntry, JournalError, StoreError};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::error::EngineError;
+use crate::purge::PurgeError;
 use crate::settings::{EngineSettings, Ports};
-use crate::user_actor::{Deleted, Due, Living, UserContext, UserError};
+use crate::user_actor::{Due, Living, UserContext, UserError};
 
 /// Rows that one look at the due index, the purge orders or old rows takes at most.
 const BATCH: u32 = 500;
+/// Users of one project that one sweep wakes at most: more than the pool can flush in the meantime, and few enough not to
+/// fill the memory of a server with one project's users.
+const PER_PROJECT: usize = 1_000;
 /// How often old rows are looked for.
 const RETENTION_PAUSE: Duration = Duration::from_secs(600);
 
@@ -33,6 +39,39 @@ enum SweepError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Engine(EngineError),
+}
+
+impl From<PurgeError> for SweepError {
+    fn from(error: PurgeError) -> Self {
+        match error {
+            PurgeError::Journal(error) => Self::Journal(error),
+            PurgeError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// Where a walk through the due index is. A page begins at the instant at which the one before ended, and names again
+/// what was due at that instant.
+#[derive(Default)]
+struct Page {
+    from: Option<Timestamp>,
+    seen: HashSet<DueEntry>,
+}
+
+impl Page {
+    /// What is new on the next page.
+    fn turn(&mut self, due: Vec<(Timestamp, DueEntry)>) -> Vec<DueEntry> {
+        let last = due.last().map(|(since, _)| *since);
+        let at_end = due.iter().filter(|(since, _)| Some(*since) == last).map(|(_, due)| due.clone()).collect();
+        let new = due.into_iter().map(|(_, due)| due).filter(|due| !self.seen.contains(due)).collect();
+        if last == self.from {
+            self.seen.extend::<HashSet<DueEntry>>(at_end);
+        } else {
+            self.seen = at_end;
+        }
+        self.from = last.or(self.from);
+        new
+    }
 }
 
 impl Sweeper {
@@ -74,22 +113,44 @@ impl Sweeper {
         Ok(())
     }
 
+    /// Walks through all that is due, the longest due first, and wakes the users. A project with many users does not
+    /// keep those of others waiting: its share of a sweep is limited, and the pool lets the projects take turns.
+    ///
+    /// One user that cannot be woken does not keep the others waiting, either.
     async fn flush_due(&self, stop: &watch::Receiver<bool>) -> Result<(), SweepError> {
-        for due in self.context.ports.journal.due(self.settings.flush_interval, BATCH).await? {
-            if *stop.borrow() {
-                break;
+        let mut woken = HashMap::<ProjectId, usize>::new();
+        let mut page = Page::default();
+        let mut failed = None;
+        loop {
+            let due = self.context.ports.journal.due(self.settings.flush_interval, page.from, BATCH).await?;
+            let full = due.len() >= BATCH as usize;
+            let due = page.turn(due);
+            let ends = !full || due.is_empty();
+            for due in due {
+                if *stop.borrow() {
+                    return Ok(());
+                }
+                let share = woken.entry(due.owner.key.project.clone()).or_default();
+                if *share >= PER_PROJECT {
+                    continue;
+                }
+                *share += 1;
+                match self.flush(due).await {
+                    Ok(()) => {}
+                    // What this user has cannot be read; the others' may.
+                    Err(error @ SweepError::Engine(EngineError::Internal)) => failed = Some(error),
+                    // The store is away for all, or all places are taken: the rest stays due.
+                    Err(error) => return Err(error),
+                }
             }
-            self.flush(due).await?;
+            if ends {
+                return failed.map_or(Ok(()), Err);
+            }
         }
-        Ok(())
     }
 
     async fn purge(&self, owner: &Owner) -> Result<(), SweepError> {
-        let Ports { store, journal, clock, .. } = &self.context.ports;
-        self.context.registry.tell(&owner.key, Deleted(owner.incarnation)).await;
-        journal.purge(owner).await?;
-        store.purge_done(owner, clock.now()).await?;
-        Ok(())
+        Ok(self.context.purge(owner).await?)
     }
 
     /// Activates the user, who flushes.
@@ -99,7 +160,7 @@ impl Sweeper {
         match self.context.registry.call(&self.context, &key, Due { owner: owner.clone(), blob_type }).await {
             Ok(Ok(())) => {}
             Ok(Err(UserError::Gone)) | Err(EngineError::UnknownUser(_)) => self.settle_life(&owner).await?,
-            // The store is away for all, or all places are taken: the rest stays due.
+            // It stays due.
             Ok(Err(UserError::Refused(error))) | Err(error) => return Err(SweepError::Engine(error)),
         }
         Ok(())
@@ -107,13 +168,17 @@ impl Sweeper {
 
     /// The actor and the due index disagree on which life of the user it is: the system of record decides.
     ///
-    /// A buffer of no known life is left alone: only a purge order says that it may go, and without one the store may
-    /// be the one that has lost something.
+    /// A buffer of a life that has a tombstone came back with an older journal: it is purged again. One of no known life
+    /// is left alone: the store may be the one that has lost something.
     async fn settle_life(&self, owner: &Owner) -> Result<(), SweepError> {
-        match self.context.ports.store.user(&owner.key).await? {
+        match self.context.ports.store.revision(&owner.key).await? {
             // An actor of an earlier life goes; the next sweep starts the right one.
-            Some(user) if user.incarnation == owner.incarnation => {
-                self.context.registry.tell(&owner.key, Living(user.incarnation)).await;
+            Some((incarnation, _)) if incarnation == owner.incarnation => {
+                self.context.registry.tell(&owner.key, Living(incarnation)).await;
+            }
+            _ if self.context.ports.store.is_buried(owner).await? => {
+                tracing::info!(user = %owner.key.user, "a buffer of a deleted user came back; it is purged again");
+                self.purge(owner).await?;
             }
             _ => tracing::warn!(user = %owner.key.user, "a buffer belongs to a user that the store does not know"),
         }

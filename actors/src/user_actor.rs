@@ -26,9 +26,6 @@ use crate::registry::{Leased, Registry};
 use crate::settings::Ports;
 use snapshot::Caches;
 
-/// The longest wait before looking again whether another process is done with a batch.
-const MAX_RETRY: Duration = Duration::from_millis(500);
-
 /// What all actors of a process share.
 pub(crate) struct UserContext {
     pub(crate) ports: Ports,
@@ -37,6 +34,15 @@ pub(crate) struct UserContext {
     pub(crate) limits: BufferLimits,
     pub(crate) search_max_gists: u32,
     pub(crate) cache: CacheBudget,
+    /// See [`crate::EngineSettings::cache_trust`].
+    pub(crate) cache_trust: Duration,
+}
+
+impl UserContext {
+    /// How long what is cached may be used without a look at the store.
+    fn trust(&self) -> Duration {
+        if self.ports.changes.is_live() { self.cache_trust } else { Duration::ZERO }
+    }
 }
 
 /// Why an actor did not do what it was asked.
@@ -159,7 +165,7 @@ impl UserActor {
                     }
                 }
                 Effect::RetryIn(pause) => {
-                    ctx.run_later(pause.min(MAX_RETRY), |actor, ctx| {
+                    ctx.run_later(pause, |actor, ctx| {
                         let effects = actor.buffer.retry();
                         actor.perform(effects, ctx);
                     });
@@ -233,17 +239,48 @@ impl Actor for UserActor {
 impl Handler<Leased<Append>> for UserActor {
     type Result = ResponseActFuture<Self, Result<Option<Wait>, UserError>>;
 
-    fn handle(&mut self, leased: Leased<Append>, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, leased: Leased<Append>, _: &mut Self::Context) -> Self::Result {
+        let blob_type = leased.message.blob.blob_type;
+        if let Ok(sent_at) = self.buffer.admit(blob_type) {
+            return self.append(leased, sent_at);
+        }
+        // Another process may have made room.
+        self.in_flight += 1;
+        let (journal, owner) = (self.context.ports.journal.clone(), self.owner.clone());
+        let look = async move { journal.levels(&owner).await };
+        Box::pin(look.into_actor(self).then(move |levels, actor, ctx| {
+            actor.in_flight -= 1;
+            match levels {
+                Ok(levels) => actor.buffer.loaded(levels),
+                Err(error) => {
+                    let failed = actor.journal_failed(error);
+                    return Box::pin(fut::ready(Err(failed))) as Self::Result;
+                }
+            }
+            match actor.buffer.admit(blob_type) {
+                Ok(sent_at) => actor.append(leased, sent_at),
+                Err(_) => Box::pin(fut::ready(Err(actor.full(blob_type, ctx)))),
+            }
+        }))
+    }
+}
+
+impl UserActor {
+    /// The buffer holds as many blobs as it may. Room is made at once.
+    fn full(&mut self, blob_type: BlobType, ctx: &mut Context<Self>) -> UserError {
+        let effects = self.buffer.sweep(blob_type);
+        self.perform(effects, ctx);
+        let limit = self.context.limits.max_blobs;
+        let (what, parameter) = ("blobs that wait in this user's buffer", "max_buffered_blobs_per_user");
+        UserError::Refused(EngineError::Busy { what, parameter, limit, retry_after: RETRY_AFTER })
+    }
+
+    fn append(
+        &mut self,
+        leased: Leased<Append>,
+        sent_at: u64,
+    ) -> ResponseActFuture<Self, Result<Option<Wait>, UserError>> {
         let Append { blob, wait } = leased.message.clone();
-        let Ok(sent_at) = self.buffer.admit(blob.blob_type) else {
-            // Room is made at once; should another process have made it already, the flush brings the news.
-            let effects = self.buffer.request(blob.blob_type, None).unwrap_or_default();
-            self.perform(effects, ctx);
-            let limit = self.context.limits.max_blobs;
-            let (what, parameter) = ("blobs that wait in this user's buffer", "max_buffered_blobs_per_user");
-            let busy = EngineError::Busy { what, parameter, limit, retry_after: RETRY_AFTER };
-            return Box::pin(fut::ready(Err(UserError::Refused(busy))));
-        };
         self.in_flight += 1;
         let (journal, owner, appended) = (self.context.ports.journal.clone(), self.owner.clone(), blob.clone());
         let append = async move {
@@ -295,7 +332,7 @@ impl Handler<Leased<Due>> for UserActor {
             return Err(UserError::Gone);
         }
         if self.buffer.is_idle() {
-            let effects = self.buffer.request(blob_type, None).unwrap_or_default();
+            let effects = self.buffer.sweep(blob_type);
             self.perform(effects, ctx);
         }
         Ok(())

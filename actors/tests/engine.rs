@@ -1,6 +1,8 @@
 //! The engine on in-memory ports and virtual time.
 
 mod advice;
+mod letters;
+mod processes;
 mod support;
 
 use std::time::Duration;

@@ -9,6 +9,11 @@ use std::time::Duration;
 use crate::blob::BlobType;
 use crate::ports::{Append, FlushResult, Level};
 
+/// The longest pause before looking again whether a batch that another process has is done, while somebody waits.
+const MAX_WAITED_PAUSE: Duration = Duration::from_millis(500);
+/// The same while nobody waits, but the buffer is over its limit.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
 /// What one buffer may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BufferLimits {
@@ -35,7 +40,8 @@ pub enum Effect {
     },
     /// Tell a request how its wait ended.
     Answer(WaiterId, Waited),
-    /// Call [`UserBuffer::retry`] after this time: another process holds the claim and somebody waits.
+    /// Call [`UserBuffer::retry`] after this time: the batch before is not ours to flush now. There is never more than
+    /// one such call to come.
     RetryIn(Duration),
 }
 
@@ -105,10 +111,14 @@ pub struct TooManyWaiters;
 
 #[derive(Debug)]
 struct Waiter {
-    id: WaiterId,
+    /// None for requests that asked for a flush and did not wait: nobody is told, but what was asked for is done. There is
+    /// one of a type at most.
+    id: Option<WaiterId>,
     blob_type: BlobType,
     /// Waits until a batch with this sequence number, or a higher one, has ended.
     until_seq: u64,
+    /// Came while a flush was under way, which may have looked into the buffer before.
+    is_late: bool,
     results: Vec<FlushResult>,
 }
 
@@ -130,12 +140,21 @@ pub struct UserBuffer {
     /// Types to flush next, first come first served.
     wanted: Vec<BlobType>,
     waiters: Vec<Waiter>,
+    /// An [`Effect::RetryIn`] is to come back.
+    retry_pending: bool,
 }
 
 impl UserBuffer {
     /// A buffer of which nothing is known yet.
     pub fn new(limits: BufferLimits) -> Self {
-        Self { limits, levels: BTreeMap::new(), running: None, wanted: Vec::new(), waiters: Vec::new() }
+        Self {
+            limits,
+            levels: BTreeMap::new(),
+            running: None,
+            wanted: Vec::new(),
+            waiters: Vec::new(),
+            retry_pending: false,
+        }
     }
 
     /// What is known of one type.
@@ -192,7 +211,7 @@ impl UserBuffer {
             return (false, Vec::new());
         }
         if let Some(id) = waiter {
-            self.waiters.push(Waiter { id, blob_type, until_seq: reply.seq, results: Vec::new() });
+            self.wait(Some(id), blob_type, reply.seq);
         }
         // With a flush under way, its end looks at the levels again.
         if self.running.is_none() {
@@ -201,20 +220,24 @@ impl UserBuffer {
         (true, self.start_next())
     }
 
+    /// Asks for a flush, because one is due: as far as that goes now. What cannot be flushed now is due later.
+    pub fn sweep(&mut self, blob_type: BlobType) -> Vec<Effect> {
+        self.want(blob_type);
+        self.start_next()
+    }
+
     /// Asks for a flush of all that is buffered now. Without a waiter nobody is told.
     ///
     /// # Errors
     /// When as many requests wait as may.
     pub fn request(&mut self, blob_type: BlobType, waiter: Option<WaiterId>) -> Result<Vec<Effect>, TooManyWaiters> {
-        if let Some(id) = waiter {
-            if self.waiters.len() >= self.limits.max_waiters {
-                return Err(TooManyWaiters);
-            }
-            let level = self.level(blob_type);
-            // With nothing in the buffer, the batch under way is what is waited for.
-            let until_seq = if level.blobs == 0 { 0 } else { level.last_seq };
-            self.waiters.push(Waiter { id, blob_type, until_seq, results: Vec::new() });
+        if waiter.is_some() && self.waiters.iter().filter(|w| w.id.is_some()).count() >= self.limits.max_waiters {
+            return Err(TooManyWaiters);
         }
+        let level = self.level(blob_type);
+        // With nothing in the buffer, the batch under way is what is waited for.
+        let until_seq = if level.blobs == 0 { 0 } else { level.last_seq };
+        self.wait(waiter, blob_type, until_seq);
         if !self.is_flushing(blob_type) || self.level(blob_type).blobs > 0 {
             self.want(blob_type);
         }
@@ -226,14 +249,23 @@ impl UserBuffer {
         self.adopt(blob_type, level);
     }
 
+    fn wait(&mut self, id: Option<WaiterId>, blob_type: BlobType, until_seq: u64) {
+        let is_late = self.running.is_some();
+        if id.is_none() {
+            self.waiters.retain(|w| w.id.is_some() || w.blob_type != blob_type);
+        }
+        self.waiters.push(Waiter { id, blob_type, until_seq, is_late, results: Vec::new() });
+    }
+
     /// Takes up what [`Effect::RetryIn`] left.
     pub fn retry(&mut self) -> Vec<Effect> {
+        self.retry_pending = false;
         self.start_next()
     }
 
     /// A request stopped waiting.
     pub fn forget(&mut self, waiter: WaiterId) {
-        self.waiters.retain(|w| w.id != waiter);
+        self.waiters.retain(|w| w.id != Some(waiter));
     }
 
     /// Takes in the end of the flush under way.
@@ -250,17 +282,12 @@ impl UserBuffer {
             }
             FlushEnd::Empty(level) => {
                 self.taken(asked, Some(level), &sent_at);
-                self.progress(asked, u64::MAX, None, &mut effects);
+                // Whoever came after the look into the buffer waits for what that look may not have seen.
+                let has_all = |w: &Waiter| w.blob_type == asked && (!w.is_late || w.until_seq <= level.last_seq);
+                let done = |w: &mut Waiter| has_all(w).then(|| Waited::Done(std::mem::take(&mut w.results)));
+                self.answer_some(done, &mut effects);
             }
-            FlushEnd::Busy { ready_in } => {
-                if self.waiters.is_empty() {
-                    self.wanted.clear();
-                } else {
-                    self.want(asked);
-                    effects.push(Effect::RetryIn(ready_in));
-                }
-                return effects;
-            }
+            FlushEnd::Busy { ready_in } => return self.look_again_in(asked, ready_in),
             FlushEnd::Failed { reason, level } => {
                 if let Some((blob_type, level)) = level {
                     self.taken(blob_type, Some(level), &sent_at);
@@ -296,6 +323,23 @@ impl UserBuffer {
         self.wanted.clear();
         self.answer_all(&Waited::Failed(reason.to_owned()), &mut effects);
         effects
+    }
+
+    /// Somebody else has the batch, or it waits for its next attempt. That is no end of what waits behind it.
+    fn look_again_in(&mut self, asked: BlobType, ready_in: Duration) -> Vec<Effect> {
+        self.wanted.clear();
+        let longest = if self.waiters.is_empty() {
+            MAX_PAUSE
+        } else {
+            self.want(asked);
+            MAX_WAITED_PAUSE
+        };
+        self.want_waited_and_full();
+        if self.wanted.is_empty() || self.retry_pending {
+            return Vec::new();
+        }
+        self.retry_pending = true;
+        vec![Effect::RetryIn(ready_in.min(longest))]
     }
 
     fn is_over(&self, blob_type: BlobType) -> bool {
@@ -340,6 +384,7 @@ impl UserBuffer {
         let blob_type = self.wanted.remove(0);
         let sent_at = self.levels.iter().map(|(blob_type, level)| (*blob_type, level.last_seq)).collect();
         self.running = Some(Running { asked: blob_type, sent_at });
+        self.waiters.iter_mut().for_each(|waiter| waiter.is_late = false);
         vec![Effect::Flush { blob_type, ignore_backoff: !self.waiters.is_empty() }]
     }
 
@@ -361,7 +406,7 @@ impl UserBuffer {
     fn answer_some(&mut self, mut how: impl FnMut(&mut Waiter) -> Option<Waited>, effects: &mut Vec<Effect>) {
         self.waiters.retain_mut(|waiter| match how(waiter) {
             Some(waited) => {
-                effects.push(Effect::Answer(waiter.id, waited));
+                effects.extend(waiter.id.map(|id| Effect::Answer(id, waited)));
                 false
             }
             None => true,
@@ -441,11 +486,63 @@ mod tests {
         buffer.loaded([(Chat, level(1, 1, 1))]);
         assert_eq!(buffer.request(Chat, Some(1)), Ok(vec![flush(Chat, true)]));
         let ready_in = Duration::from_secs(3);
-        assert_eq!(buffer.ended(FlushEnd::Busy { ready_in }), [Effect::RetryIn(ready_in)]);
+        assert_eq!(buffer.ended(FlushEnd::Busy { ready_in }), [Effect::RetryIn(MAX_WAITED_PAUSE)]);
+        // A second one does not come on top of the first.
+        assert_eq!(buffer.request(Chat, Some(2)), Ok(vec![flush(Chat, true)]));
+        assert_eq!(buffer.ended(FlushEnd::Busy { ready_in }), []);
         assert_eq!(buffer.retry(), [flush(Chat, true)]);
         buffer.forget(1);
+        buffer.forget(2);
         assert_eq!(buffer.ended(FlushEnd::Busy { ready_in }), []);
         assert!(buffer.is_idle());
+    }
+
+    #[test]
+    fn a_full_buffer_behind_the_batch_of_another_process_is_flushed_when_that_is_done() {
+        let mut buffer = UserBuffer::new(LIMITS);
+        assert_eq!(buffer.appended(Chat, 0, &append(1, 1, 101), None), (true, vec![flush(Chat, false)]));
+        let ready_in = Duration::from_secs(60);
+        assert_eq!(buffer.ended(FlushEnd::Busy { ready_in }), [Effect::RetryIn(MAX_PAUSE)]);
+        assert!(!buffer.is_idle());
+        assert_eq!(buffer.appended(Chat, 1, &append(2, 2, 102), None), (true, vec![flush(Chat, false)]));
+        assert_eq!(buffer.ended(FlushEnd::Busy { ready_in }), [], "one look is to come already");
+        assert_eq!(buffer.retry(), [flush(Chat, false)]);
+        assert_eq!(buffer.ended(committed(Chat, 2, level(2, 0, 0))), []);
+        assert!(buffer.is_idle());
+    }
+
+    #[test]
+    fn what_was_asked_for_in_the_background_is_done_behind_the_batch_of_another_process() {
+        let mut buffer = UserBuffer::new(LIMITS);
+        buffer.loaded([(Chat, level(2, 1, 5))]);
+        assert_eq!(buffer.request(Chat, None), Ok(vec![flush(Chat, true)]));
+        let ready_in = Duration::from_secs(60);
+        assert_eq!(buffer.ended(FlushEnd::Busy { ready_in }), [Effect::RetryIn(MAX_WAITED_PAUSE)]);
+        assert_eq!(buffer.retry(), [flush(Chat, true)]);
+        assert_eq!(buffer.ended(committed(Chat, 1, level(2, 1, 5))), [flush(Chat, true)], "the other's batch");
+        assert_eq!(buffer.ended(committed(Chat, 2, level(2, 0, 0))), []);
+        assert!(buffer.is_idle());
+        // A sweep comes again by itself.
+        assert_eq!(buffer.sweep(Chat), [flush(Chat, false)]);
+        assert_eq!(buffer.ended(FlushEnd::Busy { ready_in }), []);
+        assert!(buffer.is_idle());
+    }
+
+    #[test]
+    fn an_empty_buffer_is_no_answer_to_who_came_after_the_look() {
+        let mut buffer = UserBuffer::new(LIMITS);
+        assert_eq!(buffer.request(Chat, Some(1)), Ok(vec![flush(Chat, true)]));
+        // While the flush looks, a blob is appended and waited for.
+        buffer.appended(Chat, 0, &append(1, 1, 5), None);
+        assert_eq!(buffer.request(Chat, Some(2)), Ok(vec![]));
+        let answer = Effect::Answer(1, Waited::Done(vec![]));
+        assert_eq!(buffer.ended(FlushEnd::Empty(Level::default())), [answer, flush(Chat, true)]);
+        let done = Effect::Answer(2, Waited::Done(vec![FlushResult::default()]));
+        assert_eq!(buffer.ended(committed(Chat, 1, level(1, 0, 0))), [done]);
+        // A journal that lost its tail does not make anybody wait for ever.
+        buffer.appended(Chat, 1, &append(2, 1, 5), None);
+        assert_eq!(buffer.request(Chat, Some(3)), Ok(vec![flush(Chat, true)]));
+        assert_eq!(buffer.ended(FlushEnd::Empty(level(1, 0, 0))), [Effect::Answer(3, Waited::Done(vec![]))]);
     }
 
     #[test]

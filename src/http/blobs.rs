@@ -1,5 +1,6 @@
 //! `/blobs` and `/users/blobs`: inserting, reading, listing and deleting blobs.
 
+use jiff::Timestamp;
 use memory::blob::{Blob, BlobData, BlobType};
 use memory::ids::BlobId;
 use memory::ports::FlushResult;
@@ -13,8 +14,8 @@ use super::insert;
 use super::reply::{Answer, Failure, IdsData, Reply};
 use super::stamp::Stamp;
 
-/// Blobs of a page, unless the client says otherwise.
-const PAGE_SIZE: u32 = 10;
+/// Items of a page, unless the client says otherwise.
+pub(super) const PAGE_SIZE: u32 = 10;
 
 /// The answer to an insert.
 #[derive(Serialize)]
@@ -27,10 +28,26 @@ pub(super) struct InsertedData {
 #[derive(Serialize)]
 pub(super) struct BlobView {
     blob_type: BlobType,
-    blob_data: BlobData,
+    /// None in a dead letter, when the blob cannot be read.
+    blob_data: Option<BlobData>,
     fields: Option<Map<String, Value>>,
     created_at: Stamp,
     updated_at: Stamp,
+}
+
+impl BlobView {
+    /// A blob without its content.
+    pub(super) fn unreadable(blob_type: BlobType, created_at: Timestamp) -> Self {
+        let at = Stamp(created_at);
+        Self { blob_type, blob_data: None, fields: None, created_at: at, updated_at: at }
+    }
+}
+
+impl From<Blob> for BlobView {
+    fn from(blob: Blob) -> Self {
+        let (blob_type, at) = (blob.blob_type(), Stamp(blob.created_at));
+        Self { blob_type, blob_data: Some(blob.data), fields: blob.fields, created_at: at, updated_at: at }
+    }
 }
 
 /// `POST /blobs/insert/{user_id}`
@@ -59,14 +76,7 @@ pub(super) async fn get(call: Call) -> Reply<BlobView> {
     input.finish()?;
     let blob = call.engine()?.blob(&call.key(user), BlobId(id)).await?;
     let blob = blob.ok_or_else(|| Failure::not_found("blob", id, user.0))?;
-    let at = Stamp(blob.created_at);
-    Ok(Answer(BlobView {
-        blob_type: blob.blob_type(),
-        blob_data: blob.data,
-        fields: blob.fields,
-        created_at: at,
-        updated_at: at,
-    }))
+    Ok(Answer(BlobView::from(blob)))
 }
 
 /// `DELETE /blobs/{user_id}/{blob_id}`: done as well when there is no such blob.

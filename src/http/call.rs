@@ -25,6 +25,11 @@ impl Call {
         Input::new(&self.request)
     }
 
+    /// The caller's project.
+    pub(super) fn project(&self) -> &ProjectId {
+        &self.project
+    }
+
     /// A user of the caller's project.
     pub(super) fn key(&self, user: UserId) -> UserKey {
         UserKey { project: self.project.clone(), user }

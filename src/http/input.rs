@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use memory::blob::BlobType;
-use memory::ids::UserId;
+use memory::ids::{FlushId, UserId};
 use memory::text::storable;
 use url::form_urlencoded;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use super::node::Node;
 use super::parse;
 use super::reply::Failure;
 
-/// Items (events, slots, blobs of a page) that one answer holds at most.
+/// Items (events, slots, blobs or letters of a page) that one answer holds at most.
 pub(super) const MAX_ITEMS: u32 = 10_000;
 /// The largest token budget that a client can ask for.
 pub(super) const MAX_TOKENS: u32 = 1_000_000;
@@ -61,6 +61,15 @@ impl<'r> Input<'r> {
                 Uuid::nil()
             }
         }
+    }
+
+    /// The dead letter of the path: the id of its flush.
+    pub(super) fn letter(&mut self) -> FlushId {
+        const NAME: &str = "dead_letter_id";
+        FlushId(parse::own_id(self.segment(NAME)).unwrap_or_else(|bad| {
+            self.problems.note(bad.kind(), vec!["path".into(), NAME.into()], bad.message());
+            Uuid::nil()
+        }))
     }
 
     /// A blob type of the path.
@@ -207,10 +216,12 @@ mod tests {
         let request = TestRequest::with_uri("/?topk=-1&page=abc&page_size=10001&flag=maybe&t=abc&r=0&s=2&n=nan&c=x")
             .param("user_id", "fake")
             .param("kind", "Chat")
+            .param("dead_letter_id", "x")
             .to_http_request();
         let mut input = Input::new(&request);
         input.user();
         input.blob_type("kind");
+        input.letter();
         input.limit("topk", MAX_ITEMS);
         input.limit("page", MAX_PAGE);
         input.limit("page_size", MAX_ITEMS);
@@ -225,6 +236,7 @@ mod tests {
             "uuid_parsing",
             "uuid_parsing",
             "enum",
+            "uuid_parsing",
             "greater_than_equal",
             "int_parsing",
             "less_than_equal",

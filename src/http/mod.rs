@@ -31,6 +31,7 @@ mod health;
 mod input;
 mod insert;
 mod invalid;
+mod letters;
 mod linger;
 mod messages;
 mod node;
@@ -131,7 +132,8 @@ fn app(
 /// Fixed names stand before the parameters that would take them.
 fn routes(config: &mut web::ServiceConfig) {
     let health = resource("/api/v1/healthcheck").route(get().to(health::check)).route(web::head().to(health::check));
-    let api = web::scope("/api/v1").wrap(from_fn(access::guard)).configure(user_routes).configure(blob_routes);
+    let api = web::scope("/api/v1").wrap(from_fn(access::guard));
+    let api = api.configure(user_routes).configure(blob_routes).configure(letter_routes);
     config.service(health).service(api.default_service(web::to(not_found)));
 }
 
@@ -171,6 +173,28 @@ fn blob_routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/blobs/insert/{user_id}").route(post().to(blobs::insert)))
         .service(resource("/blobs/{user_id}/{blob_id}").route(get().to(blobs::get)).route(delete().to(blobs::delete)));
+}
+
+fn letter_routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            resource("/users/dead_letters/{user_id}")
+                .route(get().to(letters::list_of_user))
+                .route(delete().to(letters::drop_of_user)),
+        )
+        .service(resource("/users/dead_letters/{user_id}/retry").route(post().to(letters::retry_of_user)))
+        .service(
+            resource("/users/dead_letters/{user_id}/{dead_letter_id}")
+                .route(get().to(letters::get))
+                .route(delete().to(letters::delete)),
+        )
+        .service(resource("/users/dead_letters/{user_id}/{dead_letter_id}/retry").route(post().to(letters::retry)))
+        .service(
+            resource("/project/dead_letters")
+                .route(get().to(letters::list_of_project))
+                .route(delete().to(letters::drop_of_project)),
+        )
+        .service(resource("/project/dead_letters/retry").route(post().to(letters::retry_of_project)));
 }
 
 async fn not_found() -> HttpResponse {

@@ -36,6 +36,11 @@ pub(super) fn id(text: &str) -> Result<Uuid, BadId> {
     if known { Ok(id) } else { Err(BadId::Version) }
 }
 
+/// An id that only this server gives out, of whatever version.
+pub(super) fn own_id(text: &str) -> Result<Uuid, BadId> {
+    Uuid::parse_str(text).map_err(|_| BadId::Parsing)
+}
+
 /// A truth value, in the spellings that the clients use.
 pub(super) fn flag(text: &str) -> Option<bool> {
     const YES: [&str; 6] = ["true", "1", "yes", "on", "t", "y"];
@@ -93,6 +98,7 @@ mod tests {
     fn other_ids_are_refused() {
         for other in ["fake", "", " 4b77e467-effa-4330-87f3-fee5bae39696", "4b77e467"] {
             assert_eq!(id(other), Err(BadId::Parsing), "{other}");
+            assert_eq!(own_id(other), Err(BadId::Parsing), "{other}");
         }
         for version in [
             "d2719f2a-8c1b-11ee-b9d1-0242ac120002",
@@ -101,6 +107,7 @@ mod tests {
             "12345678-1234-4234-c234-123456789abc",
         ] {
             assert_eq!(id(version), Err(BadId::Version), "{version}");
+            assert!(own_id(version).is_ok(), "{version}");
         }
     }
 

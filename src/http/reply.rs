@@ -142,7 +142,9 @@ impl Failure {
                 EngineError::UnknownUser(_) => (StatusCode::OK, 404),
                 EngineError::UserExists => (StatusCode::OK, 409),
                 EngineError::Busy { .. } => http(StatusCode::TOO_MANY_REQUESTS),
-                EngineError::Unavailable { .. } => http(StatusCode::SERVICE_UNAVAILABLE),
+                EngineError::Unavailable { .. } | EngineError::BatchOpen { .. } => {
+                    http(StatusCode::SERVICE_UNAVAILABLE)
+                }
                 EngineError::FlushFailed { .. } => (StatusCode::OK, 503),
                 EngineError::FlushTimeout | EngineError::ModelTimeout { .. } => (StatusCode::OK, 504),
                 EngineError::NoModel => (StatusCode::OK, 501),
@@ -188,6 +190,7 @@ impl ResponseError for Failure {
             }
             Self::Engine(
                 EngineError::Busy { retry_after, .. }
+                | EngineError::BatchOpen { retry_after }
                 | EngineError::Unavailable { retry_after, .. }
                 | EngineError::ModelAway { retry_after, .. },
             ) => {
@@ -240,6 +243,7 @@ mod tests {
             (EngineError::UserExists, 200, 409, None),
             (busy, 429, 429, Some("2")),
             (away, 503, 503, Some("1")),
+            (EngineError::BatchOpen { retry_after }, 503, 503, Some("2")),
             (EngineError::FlushFailed { reason: "the model said no".to_owned() }, 200, 503, None),
             (EngineError::FlushTimeout, 200, 504, None),
             (EngineError::NoModel, 200, 501, None),

@@ -174,8 +174,8 @@ async fn a_reopening_breaks_claims_but_no_waits() {
     assert!(embedded.journal().release(&waiting, failed.flush_id, failed.token, release).await.unwrap());
 
     let embedded = embedded.reopened().await;
-    let due = embedded.journal().due(Duration::from_secs(3600), 10).await.unwrap();
-    assert_eq!(due.iter().map(|due| &due.owner).collect::<Vec<_>>(), [&claimed]);
+    let due = embedded.journal().due(Duration::from_secs(3600), None, 10).await.unwrap();
+    assert_eq!(due.iter().map(|(_, due)| &due.owner).collect::<Vec<_>>(), [&claimed]);
     assert!(!embedded.journal().renew(&claimed, dead.flush_id, dead.token, dead.lease).await.unwrap());
     let Taken::Batch(batch, _) = embedded.journal().take(&claimed, &take()).await.unwrap() else { panic!() };
     assert_eq!((batch.flush_id, batch.entries.len()), (dead.flush_id, 1));

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use memory::blob::{Blob, BlobData, BlobType, Message, NewBlob, Role};
 use memory::buffer::Waited;
 use memory::ids::{BlobId, FlushId, Owner, UserKey};
-use memory::ports::{BlobPage, FlushOutcome, FlushRecord, FlushResult, Removed, Reseal, Standing, Usage};
+use memory::ports::{FlushOutcome, FlushRecord, FlushResult, Page, Removed, Reseal, Standing, StoreError, Usage};
 use tokio::time::timeout;
 
 use super::Engine;
@@ -187,7 +187,7 @@ impl Engine {
         let mut ids: Vec<BlobId> = buffered.iter().skip(skip).take(take).copied().collect();
         let missing = size - u64::try_from(ids.len()).unwrap_or(size);
         if missing > 0 {
-            let page = BlobPage { offset: start.saturating_sub(count), limit: missing };
+            let page = Page { offset: start.saturating_sub(count), limit: missing };
             let kept = self.ports().store.blob_ids(key, blob_type, page).await?;
             ids.extend(kept.into_iter().filter(|id| !buffered.contains(id)));
         }
@@ -206,27 +206,44 @@ impl Engine {
 
     async fn take_out(&self, key: &UserKey, id: BlobId) -> Result<(), EngineError> {
         let Some(owner) = self.owner(key).await? else { return Ok(()) };
+        // The store comes last: it takes the blob out of a dead letter, too, and from then on the blob counts as applied,
+        // should somebody have queued the letter again meanwhile.
+        if self.withdraw(&owner, &[id]).await? {
+            self.ports().store.withdraw_blob(key, id, self.now()).await?;
+        }
+        self.ports().store.delete_blob(key, id, self.now()).await?;
+        Ok(())
+    }
+
+    /// Takes blobs out of the journal, of a buffer or of the open batch. Those of a flush that has an outcome already
+    /// have taken effect, or are dead letters. True when any was there.
+    pub(super) async fn withdraw(&self, owner: &Owner, ids: &[BlobId]) -> Result<bool, EngineError> {
+        let mut found = false;
         for _ in 0..MAX_TRIES {
-            let out = match self.ports().journal.remove(&owner, id).await? {
-                Removed::Waiting(blob_type, level) => {
-                    self.0.context.registry.tell(key, BlobRemoved { blob_type, level }).await;
-                    true
-                }
-                Removed::Sealed(flush_id) => self.unseal(&owner, flush_id, id).await?,
-                Removed::Unknown => true,
-            };
-            if out {
-                self.ports().store.delete_blob(key, id).await?;
-                return Ok(());
+            let mut are_out = true;
+            for id in ids {
+                let removed = self.ports().journal.remove(owner, *id).await?;
+                found |= removed != Removed::Unknown;
+                are_out &= match removed {
+                    Removed::Waiting(blob_type, level) => {
+                        self.0.context.registry.tell(&owner.key, BlobRemoved { blob_type, level }).await;
+                        true
+                    }
+                    Removed::Sealed(flush_id) => self.unseal(owner, flush_id, ids).await?,
+                    Removed::Unknown => true,
+                };
+            }
+            if are_out {
+                return Ok(found);
             }
         }
         Err(EngineError::unavailable("the batch of this blob is sealed anew again and again; it"))
     }
 
-    /// Takes a blob out of its batch. The old flush must never commit, so it ends as superseded first; should it
-    /// have an outcome already, the blob has taken effect and stays. False when the batch was sealed anew meanwhile,
-    /// by another deletion or by its worker: look again.
-    async fn unseal(&self, owner: &Owner, flush_id: FlushId, id: BlobId) -> Result<bool, EngineError> {
+    /// Takes blobs out of their batch. The old flush must never commit, so it ends as superseded first. Should it have
+    /// another outcome already, the batch has nothing left to do, and goes. False when the batch was sealed anew
+    /// meanwhile, by another deletion or by its worker: look again.
+    async fn unseal(&self, owner: &Owner, flush_id: FlushId, ids: &[BlobId]) -> Result<bool, EngineError> {
         let record = FlushRecord {
             outcome: FlushOutcome::Superseded,
             result: FlushResult::default(),
@@ -237,11 +254,12 @@ impl Engine {
         };
         let before = self.ports().store.end_flush(owner, flush_id, &record, None, self.now()).await?;
         if before.is_some_and(|record| record.outcome != FlushOutcome::Superseded) {
+            self.ports().journal.discard(owner, flush_id).await?;
             return Ok(true);
         }
         crash_point("after_supersede").await;
         let new_flush_id = FlushId(self.ports().ids.ordered());
-        let reseal = Reseal { flush_id, new_flush_id, drop: vec![id], token: None };
+        let reseal = Reseal { flush_id, new_flush_id, drop: ids.to_vec(), token: None };
         Ok(self.ports().journal.reseal(owner, &reseal).await?)
     }
 
@@ -265,8 +283,13 @@ impl Engine {
         Ok(self.ports().journal.blob_ids(&owner, blob_type, standing).await?)
     }
 
-    async fn owner(&self, key: &UserKey) -> Result<Option<Owner>, EngineError> {
-        let user = self.ports().store.user(key).await?;
-        Ok(user.map(|user| Owner { key: key.clone(), incarnation: user.incarnation }))
+    /// The present life of a user.
+    pub(super) async fn owner(&self, key: &UserKey) -> Result<Option<Owner>, EngineError> {
+        match (self.ports().store.revision(key).await, self.0.context.registry.living(key)) {
+            (Ok(life), _) => Ok(life.map(|(incarnation, _)| Owner { key: key.clone(), incarnation })),
+            // Whoever has an actor is known while the store is away.
+            (Err(StoreError::Unavailable(_)), Some(owner)) => Ok(Some(owner)),
+            (Err(error), _) => Err(error.into()),
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 mod advice;
 mod blobs;
+mod letters;
 mod reads;
 mod users;
 mod writes;
 
 pub use blobs::{BufferStatus, Flushed, Inserted};
+pub use letters::{DeadBlob, DroppedLetters, RetriedLetters};
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use memory::context::Packer;
 use memory::ids::UserKey;
-use memory::ports::TokenCounter;
+use memory::ports::{Change, TokenCounter};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -61,9 +63,9 @@ impl Engine {
         arbiters: Vec<ArbiterHandle>,
     ) -> Self {
         let settings = Arc::new(settings);
-        let runner = FlushRunner { ports: ports.clone(), settings: settings.flush.clone() };
         let registry = Arc::new(Registry::new(ports.clone(), settings.max_active_users, arbiters));
-        let pool = FlushPool::new(runner, registry.clone(), workers, settings.flush_workers).start();
+        let runner = FlushRunner { ports: ports.clone(), settings: settings.flush.clone(), registry: registry.clone() };
+        let pool = FlushPool::new(runner, workers, settings.flush_workers).start();
         let packer = Packer::new(ports.counter.clone());
         let context = Arc::new(UserContext {
             registry,
@@ -72,6 +74,7 @@ impl Engine {
             limits: settings.buffer,
             search_max_gists: settings.search_max_gists,
             cache: CacheBudget::new(settings.cache_bytes),
+            cache_trust: settings.cache_trust,
         });
         let (stop, stopped) = watch::channel(false);
         let sweeper = Sweeper { context: context.clone(), settings: settings.clone() };
@@ -106,6 +109,16 @@ impl Engine {
         for actor in self.0.context.registry.addresses() {
             // One that is gone waits for nothing.
             let _ = actor.send(Close).await;
+        }
+    }
+
+    /// Takes in what another process has changed. Returns when no read answers with what was cached before.
+    pub async fn heard(&self, change: &Change) {
+        let registry = &self.0.context.registry;
+        match change {
+            Change::Memory(key) => registry.tell(key, Changed).await,
+            Change::Deleted(owner) => registry.bury(owner).await,
+            Change::Everything => self.ports().doubt.raise(),
         }
     }
 
@@ -164,7 +177,8 @@ impl Engine {
         Err(EngineError::UnknownUser(key.user))
     }
 
-    /// Does a write to its end, and then tells the user's actor, if there is one, that what it has cached is old.
+    /// Does a write to its end, and then tells the user's actor, if there is one, and the other processes that what they
+    /// have cached is old.
     ///
     /// All of it whatever becomes of the caller: a client that hangs up must not leave a write that the cache does
     /// not know of. A write that failed may have happened all the same.
@@ -173,10 +187,11 @@ impl Engine {
         key: &UserKey,
         write: impl Future<Output = Result<T, EngineError>> + Send + 'static,
     ) -> Result<T, EngineError> {
-        let (registry, key) = (self.0.context.registry.clone(), key.clone());
+        let (context, key) = (self.0.context.clone(), key.clone());
         let done = self.0.io.spawn(async move {
             let written = write.await;
-            registry.tell(&key, Changed).await;
+            context.registry.tell(&key, Changed).await;
+            context.ports.changes.announce(&Change::Memory(key)).await;
             written
         });
         done.await.map_err(|error| {

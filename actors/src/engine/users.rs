@@ -5,17 +5,30 @@ use serde_json::{Map, Value};
 use super::Engine;
 use crate::crash_point::crash_point;
 use crate::error::EngineError;
-use crate::user_actor::Deleted;
+use crate::purge::PurgeError;
 
 impl Engine {
-    /// Creates a user.
+    /// Creates a user. Former lives of the same id are out of the journal when this returns: a process that has not
+    /// heard of their end yet can append nothing to them any more, and thus looks for the new life.
     ///
     /// # Errors
     /// [`EngineError::UserExists`] when the id is taken.
     pub async fn create_user(&self, key: &UserKey, data: Option<&Map<String, Value>>) -> Result<(), EngineError> {
+        // Before, so that a journal that is away is told before anything happens; and after, for a deletion that came
+        // in between.
+        self.purge_former_lives(key).await?;
         let incarnation = Incarnation(self.fresh_id());
-        let created = self.ports().store.create_user(key, incarnation, data, self.now()).await?;
-        if created { Ok(()) } else { Err(EngineError::UserExists) }
+        if !self.ports().store.create_user(key, incarnation, data, self.now()).await? {
+            return Err(EngineError::UserExists);
+        }
+        self.purge_former_lives(key).await
+    }
+
+    async fn purge_former_lives(&self, key: &UserKey) -> Result<(), EngineError> {
+        for owner in self.ports().store.purge_orders_of(key).await? {
+            self.purge(&owner).await?;
+        }
+        Ok(())
     }
 
     /// Reads a user.
@@ -49,10 +62,14 @@ impl Engine {
         let incarnation = self.ports().store.delete_user(key, self.now()).await?;
         let incarnation = incarnation.ok_or(EngineError::UnknownUser(key.user))?;
         crash_point("after_delete").await;
-        self.0.context.registry.tell(key, Deleted(incarnation)).await;
-        let owner = Owner { key: key.clone(), incarnation };
-        self.ports().journal.purge(&owner).await?;
-        self.ports().store.purge_done(&owner, self.now()).await?;
-        Ok(())
+        self.purge(&Owner { key: key.clone(), incarnation }).await
+    }
+
+    /// Carries out a purge order.
+    async fn purge(&self, owner: &Owner) -> Result<(), EngineError> {
+        self.0.context.purge(owner).await.map_err(|error| match error {
+            PurgeError::Journal(error) => error.into(),
+            PurgeError::Store(error) => error.into(),
+        })
     }
 }

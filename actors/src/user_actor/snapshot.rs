@@ -5,8 +5,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use memory::ids::{Incarnation, UserKey};
+use memory::ids::{Incarnation, Owner, UserKey};
+use memory::ports::StoreError;
 use memory::recall::{KnownGists, KnownProfile};
+use tokio::time::Instant;
 
 use super::{UserActor, UserContext, UserError};
 use crate::cache::CacheShare;
@@ -25,6 +27,9 @@ pub(crate) trait Snapshot: Sized + Send + Sync + 'static {
     /// False when it is known to be of another life of the user.
     fn may_be_of(&self, incarnation: Incarnation) -> bool;
 
+    /// The revision of the user's memory that it shows.
+    fn revision(&self) -> i64;
+
     /// About how many bytes it takes in memory.
     fn bytes(&self) -> usize;
 
@@ -35,6 +40,8 @@ pub(crate) trait Snapshot: Sized + Send + Sync + 'static {
 /// A snapshot, and its share of the cache budget.
 pub(crate) struct Cached<T> {
     value: Arc<T>,
+    /// When it was read, or last found to be the store's present state.
+    checked_at: Instant,
     _share: CacheShare,
 }
 
@@ -66,6 +73,10 @@ impl Snapshot for KnownProfile {
         self.profile.incarnation == incarnation
     }
 
+    fn revision(&self) -> i64 {
+        self.profile.revision
+    }
+
     fn bytes(&self) -> usize {
         self.bytes()
     }
@@ -87,6 +98,10 @@ impl Snapshot for KnownGists {
     // Gists do not say of which life they are.
     fn may_be_of(&self, _: Incarnation) -> bool {
         true
+    }
+
+    fn revision(&self) -> i64 {
+        self.revision
     }
 
     fn bytes(&self) -> usize {
@@ -121,26 +136,70 @@ impl<T: Snapshot> Handler<Leased<Get<T>>> for UserActor {
     type Result = ActorResponse<Self, Result<Arc<T>, UserError>>;
 
     fn handle(&mut self, leased: Leased<Get<T>>, _: &mut Self::Context) -> Self::Result {
-        if let Some(cached) = T::cached(&mut self.caches) {
-            return ActorResponse::reply(Ok(cached.value.clone()));
+        let cached = T::cached(&mut self.caches).as_ref().map(|cached| (cached.value.clone(), cached.checked_at));
+        let trust = self.context.trust();
+        if let Some((value, checked_at)) = &cached
+            && checked_at.elapsed() < trust
+            && !self.context.ports.doubt.covers(*checked_at)
+        {
+            return ActorResponse::reply(Ok(value.clone()));
         }
         self.in_flight += 1;
-        let epoch = self.caches.epoch;
-        let read = T::read(self.context.clone(), self.owner.key.clone());
+        let (epoch, began) = (self.caches.epoch, Instant::now());
+        let known = cached.map(|(value, _)| value);
+        let read = read(self.context.clone(), self.owner.clone(), known);
         ActorResponse::r#async(read.into_actor(self).map(move |read, actor, _| {
             drop(leased);
             actor.in_flight -= 1;
-            let known = read.map_err(UserError::Refused)?;
-            let Some(known) = known.filter(|known| known.may_be_of(actor.owner.incarnation)) else {
+            let (known, checked) = read.map_err(UserError::Refused)?;
+            let Some(value) = known.filter(|known| known.may_be_of(actor.owner.incarnation)) else {
                 actor.retire_for_good();
                 return Err(UserError::Gone);
             };
-            let value = Arc::new(known);
-            if actor.caches.epoch == epoch {
-                let share = actor.context.cache.take(value.bytes());
-                *T::cached(&mut actor.caches) = share.map(|share| Cached { value: value.clone(), _share: share });
+            if checked && actor.caches.epoch == epoch {
+                actor.keep(value.clone(), began);
             }
             Ok(value)
         }))
     }
+}
+
+impl UserActor {
+    /// Keeps what was found to be the store's state no earlier than `checked_at`.
+    fn keep<T: Snapshot>(&mut self, value: Arc<T>, checked_at: Instant) {
+        let place = T::cached(&mut self.caches);
+        match place {
+            Some(cached) if Arc::ptr_eq(&cached.value, &value) => cached.checked_at = checked_at,
+            _ => {
+                // The old one gives its share back first.
+                *place = None;
+                let share = self.context.cache.take(value.bytes());
+                *T::cached(&mut self.caches) = share.map(|share| Cached { value, checked_at, _share: share });
+            }
+        }
+    }
+}
+
+/// Looks whether what is cached is the store's present state, and reads it otherwise. While the store is away, what is
+/// cached has to do, unless every read is to be checked. The second value tells whether the store was asked.
+async fn read<T: Snapshot>(
+    context: Arc<UserContext>,
+    owner: Owner,
+    cached: Option<Arc<T>>,
+) -> Result<(Option<Arc<T>>, bool), EngineError> {
+    if let Some(cached) = cached {
+        match context.ports.store.revision(&owner.key).await {
+            Ok(Some(present)) if present == (owner.incarnation, cached.revision()) => {
+                return Ok((Some(cached), true));
+            }
+            Ok(Some((incarnation, _))) if incarnation == owner.incarnation => {}
+            Ok(_) => return Ok((None, true)),
+            Err(StoreError::Unavailable(reason)) if !context.cache_trust.is_zero() => {
+                tracing::debug!(reason, "the store is away; a read is answered from the cache");
+                return Ok((Some(cached), false));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((T::read(context, owner.key).await?.map(Arc::new), true))
 }

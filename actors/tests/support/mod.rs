@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "tests may panic; clippy knows test functions only")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
-use actors::{Engine, EngineError, EngineSettings, Ports};
+use actors::{Doubt, Engine, EngineError, EngineSettings, Ports};
 use async_trait::async_trait;
 use memory::blob::{Blob, BlobData, Message, Role};
 use memory::buffer::BufferLimits;
@@ -14,7 +14,10 @@ use memory::event::Event;
 use memory::extraction::Request;
 use memory::flush::FlushSettings;
 use memory::ids::{BlobId, ProjectId, SlotId, SystemIds, UserId, UserKey};
-use memory::ports::{Advisor, Answer, EventFilter, LanguageModel, ModelError, NewSlot, Store as _, TokenCounter};
+use memory::ports::{
+    Advisor, Alone, Answer, Change, ChangeFeed, EventFilter, LanguageModel, ModelError, NewSlot, Store as _,
+    TokenCounter,
+};
 use memory::testing::{ManualClock, MemoryJournal, MemoryStore, ScriptedModel, WordCounter, policy};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
@@ -97,6 +100,45 @@ impl TokenCounter for FragileCounter {
     }
 }
 
+/// Tells another engine what changes, unless it is cut.
+#[derive(Default)]
+pub(crate) struct Feed {
+    other: OnceLock<Engine>,
+    cut: AtomicBool,
+}
+
+impl Feed {
+    fn connect(&self, other: &Engine) {
+        assert!(self.other.set(other.clone()).is_ok());
+    }
+
+    /// All gets through again. As a feed does, it tells its own process that everything may have changed.
+    pub(crate) async fn mend(&self, own: &Engine) {
+        own.heard(&Change::Everything).await;
+        self.cut.store(false, Ordering::SeqCst);
+    }
+
+    /// From now on nothing that this process announces gets through, and it knows that it may miss changes of others.
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl ChangeFeed for Feed {
+    async fn announce(&self, change: &Change) {
+        if let Some(other) = self.other.get()
+            && !self.cut.load(Ordering::SeqCst)
+        {
+            other.heard(change).await;
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        !self.cut.load(Ordering::SeqCst)
+    }
+}
+
 pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) settings: EngineSettings,
@@ -131,6 +173,33 @@ impl World {
         tokio::time::pause();
         let clock = Arc::new(ManualClock::new());
         let (store, journal) = (MemoryStore::new(), MemoryJournal::new(clock.clone()));
+        Self::on(store, journal, clock, Arc::new(Alone), advisor, io, change)
+    }
+
+    /// Two processes on one store and one journal, and the feeds by which they tell each other of changes.
+    pub(crate) fn two(change: impl Fn(&mut EngineSettings)) -> [(Self, Arc<Feed>); 2] {
+        tokio::time::pause();
+        let clock = Arc::new(ManualClock::new());
+        let (store, journal) = (MemoryStore::new(), MemoryJournal::new(clock.clone()));
+        let worlds = [0, 1].map(|_| {
+            let (feed, io) = (Arc::new(Feed::default()), Handle::current());
+            (Self::on(store.clone(), journal.clone(), clock.clone(), feed.clone(), None, io, &change), feed)
+        });
+        for (feed, other) in [(0, 1), (1, 0)] {
+            worlds[feed].1.connect(&worlds[other].0.engine);
+        }
+        worlds
+    }
+
+    fn on(
+        store: MemoryStore,
+        journal: MemoryJournal,
+        clock: Arc<ManualClock>,
+        changes: Arc<dyn ChangeFeed>,
+        advisor: Option<Arc<dyn Advisor>>,
+        io: Handle,
+        change: impl FnOnce(&mut EngineSettings),
+    ) -> Self {
         let model = Arc::new(ScriptedModel::new());
         let counter = Arc::new(FragileCounter::default());
         let gate = Arc::new(Gate { held: Semaphore::new(0), entered: Semaphore::new(0), closed: false.into() });
@@ -139,6 +208,8 @@ impl World {
         let ports = Ports {
             store: Arc::new(store.clone()),
             journal: Arc::new(journal.clone()),
+            changes,
+            doubt: Doubt::default(),
             model: Arc::new(GatedModel(model.clone(), gate.clone())),
             advisor,
             counter: counter.clone(),
@@ -227,6 +298,7 @@ fn settings() -> EngineSettings {
         max_inflight_inserts: 200,
         search_max_gists: 1_000,
         filter_by_model: false,
+        cache_trust: Duration::MAX,
         cache_bytes: 1 << 20,
         applied_blobs_retention: Duration::from_secs(86_400),
         shutdown_timeout: Duration::from_secs(30),

@@ -49,12 +49,17 @@ pub struct Plan {
 /// `base` is the profile that the model was shown. Where the slots of a name differ between the two, a client has
 /// changed them meanwhile: its value stays, and the flush's goes to the history (invariant I4). Of several slots
 /// of one name the newest is written and the others go.
+///
+/// With `known_until` the extraction is of old messages, the last of that instant: a slot that was changed later stays
+/// as it is, too.
+#[expect(clippy::too_many_arguments, reason = "each is a thing of its own")]
 pub fn plan(
     extraction: &Extraction,
     ids: &PlanIds,
     flush_id: FlushId,
     base: &Profile,
     current: &Profile,
+    known_until: Option<Timestamp>,
     policy: &Policy,
     now: Timestamp,
 ) -> Plan {
@@ -65,7 +70,9 @@ pub fn plan(
     for (action, new_id) in extraction.actions.iter().zip(&ids.slots) {
         let none = Vec::new();
         let present = current.get(action.name()).unwrap_or(&none);
-        if versions(base.get(action.name()).unwrap_or(&none)) != versions(present) {
+        let is_newer = |slot: &&Slot| known_until.is_some_and(|until| slot.updated_at > until);
+        let is_changed = versions(base.get(action.name()).unwrap_or(&none)) != versions(present);
+        if is_changed || present.iter().any(is_newer) {
             plan.overrule(action, present, *new_id, now);
             continue;
         }
@@ -225,7 +232,34 @@ mod tests {
         let extraction = Extraction { actions, ..Extraction::default() };
         let ids = PlanIds::draw(&extraction, &SystemIds);
         let (base, current) = (profile(base), profile(current));
-        plan(&extraction, &ids, FlushId(Uuid::nil()), &base, &current, &policy(max_sub_topics), Timestamp::UNIX_EPOCH)
+        plan_until(None, &extraction, &ids, &base, &current, max_sub_topics)
+    }
+
+    fn plan_until(
+        known_until: Option<Timestamp>,
+        extraction: &Extraction,
+        ids: &PlanIds,
+        base: &Profile,
+        current: &Profile,
+        max_sub_topics: u32,
+    ) -> Plan {
+        let (flush_id, now) = (FlushId(Uuid::nil()), Timestamp::UNIX_EPOCH);
+        plan(extraction, ids, flush_id, base, current, known_until, &policy(max_sub_topics), now)
+    }
+
+    #[test]
+    fn old_messages_do_not_replace_newer_slots() {
+        let second = |n| Timestamp::from_second(n).unwrap();
+        let slots = [Slot { updated_at: second(5), ..slot(1, "title", "vet", 1) }];
+        let actions = vec![set("title", "nurse"), set("boss", "Ann")];
+        let extraction = Extraction { actions, ..Extraction::default() };
+        let (ids, known) = (PlanIds::draw(&extraction, &SystemIds), profile(&slots));
+        let actions_until = |until| {
+            let plan = plan_until(Some(until), &extraction, &ids, &known, &known, 9);
+            (plan.slots.iter().map(SlotWrite::action).collect::<Vec<_>>(), plan.overruled)
+        };
+        assert_eq!(actions_until(second(4)), (vec!["overruled", "insert"], 1));
+        assert_eq!(actions_until(second(5)), (vec!["update", "insert"], 0));
     }
 
     fn set(sub_topic: &str, memo: &str) -> Action {
@@ -268,7 +302,7 @@ mod tests {
         let ids = PlanIds::draw(&extraction, &SystemIds);
         let empty = profile(&[]);
         let now = Timestamp::UNIX_EPOCH;
-        let plan = plan(&extraction, &ids, FlushId(Uuid::nil()), &empty, &empty, &policy(9), now);
+        let plan = plan(&extraction, &ids, FlushId(Uuid::nil()), &empty, &empty, None, &policy(9), now);
         let (event, gists) = plan.event.unwrap();
         assert_eq!(event.data.event_tip.as_deref(), Some("S\n- a\n- b"));
         assert_eq!((gists[1].position, gists[1].id), (1, ids.gists[1]));

@@ -99,7 +99,7 @@ mod tests {
             },
         };
         let entries = (1..).zip(payloads).map(entry).collect();
-        let batch = Batch { flush_id, blob_type: BlobType::Chat, attempts: 0, tries: 0, entries };
+        let batch = Batch { flush_id, blob_type: BlobType::Chat, attempts: 0, tries: 0, retried: false, entries };
         (Taken::Batch(batch, Level::default()), flush_id)
     }
 

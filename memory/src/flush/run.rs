@@ -275,8 +275,10 @@ impl Flush {
         };
         let now = self.tools.clock.now();
         let base = self.seen.profile(current);
+        // What comes from a dead letter is old news: it must not replace newer.
+        let known_until = batch.entries.last().filter(|_| batch.retried).map(|entry| entry.appended_at);
         let Plan { slots, event, result, overruled } =
-            plan(extraction, ids, batch.flush_id, &base, current, &self.tools.settings.policy, now);
+            plan(extraction, ids, batch.flush_id, &base, current, known_until, &self.tools.settings.policy, now);
         let refused = u32::try_from(extraction.refused.len()).unwrap_or(u32::MAX).saturating_add(overruled);
         self.result = Some(result.clone());
         let keeps = batch.blob_type != BlobType::Chat || self.tools.settings.keep_chats;
@@ -285,6 +287,7 @@ impl Flush {
             flush_id: batch.flush_id,
             base_revision: current.revision,
             blob_ids: batch.entries.iter().map(|e| e.blob.id).collect(),
+            retried: batch.retried,
             record: FlushRecord { result, refused, ..self.record(FlushOutcome::Committed, None) },
             slots,
             event,
@@ -322,7 +325,8 @@ impl Flush {
 
     fn end_committed(&mut self, result: Option<FlushResult>) -> Step {
         let Some(batch) = &self.batch else { return Step::Done(FlushEnd::Moved) };
-        let through_seq = batch.entries.last().map_or(0, |e| e.seq);
+        // The numbers of a batch that is tried again are not those of its buffer.
+        let through_seq = batch.entries.last().filter(|_| !batch.retried).map_or(0, |e| e.seq);
         let level = self.level.map(|(_, level)| level);
         self.end = Some(FlushEnd::Committed { blob_type: batch.blob_type, through_seq, result, level });
         self.discard()

@@ -82,8 +82,31 @@ pub struct Batch {
     pub attempts: u32,
     /// Tries altogether that ended in a [`Journal::release`].
     pub tries: u32,
+    /// True when a [`Journal::requeue`] made it: its blobs come from a dead letter.
+    pub retried: bool,
     /// The blobs, in order of sequence number. Never empty.
     pub entries: Vec<Entry>,
+}
+
+/// Asks for blobs of a dead letter to be processed again.
+#[derive(Clone, Debug)]
+pub struct Requeue {
+    /// The id of the batch that they become.
+    pub flush_id: FlushId,
+    /// Their kind.
+    pub blob_type: BlobType,
+    /// The blobs in order, each with the instant at which it was first appended. Never empty.
+    pub blobs: Vec<(NewBlob, Timestamp)>,
+}
+
+/// The answer to a [`Requeue`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Requeued {
+    /// They are the open batch now, claimed by nobody and due at once; or some of them were in the journal already, and
+    /// nothing has changed.
+    Queued,
+    /// Another batch is open: nothing has changed.
+    Busy,
 }
 
 /// The answer to a [`Take`].
@@ -140,6 +163,17 @@ pub enum Standing {
     Waiting,
     /// Part of an open batch.
     Sealed,
+}
+
+/// All that a journal holds of one owner: what moves to another journal.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Holding {
+    /// The last sequence number of each buffer that was ever used.
+    pub last_seqs: Vec<(BlobType, u64)>,
+    /// The blobs that wait, in order of type and sequence number.
+    pub waiting: Vec<Entry>,
+    /// The open batch. Claims and waits do not move with it.
+    pub open: Option<Batch>,
 }
 
 /// An owner with something to do.
@@ -241,16 +275,58 @@ pub trait Journal: Send + Sync + 'static {
     /// When the journal is away.
     async fn remove(&self, owner: &Owner, blob_id: BlobId) -> Result<Removed, JournalError>;
 
-    /// Buffers whose oldest blob has waited for `age`, and open batches that nobody holds and whose wait is over;
-    /// the longest due first, `limit` at most, each owner and type once.
+    /// Makes blobs of a dead letter the open batch of their owner, before all that waits. They get the sequence
+    /// numbers 1, 2, 3 …, which count in this batch alone: no level changes. The batch has [`Batch::retried`] set and
+    /// keeps it when it is sealed anew.
+    ///
+    /// # Errors
+    /// [`JournalError::OwnerGone`] after a [`Journal::purge`] of this owner.
+    async fn requeue(&self, owner: &Owner, requeue: &Requeue) -> Result<Requeued, JournalError>;
+
+    /// Buffers whose oldest blob has waited for `age`, and open batches that nobody holds and whose wait is over, each
+    /// with the instant since when it is due, on the journal's clock: the longest due first, `limit` at most, each
+    /// owner and type once. With `from`, only what is due since then or later: pages begin where the last one ended.
+    /// More than `limit` are returned when that is what it takes to get beyond the instant `from`.
     ///
     /// # Errors
     /// When the journal is away.
-    async fn due(&self, age: Duration, limit: u32) -> Result<Vec<Due>, JournalError>;
+    async fn due(
+        &self,
+        age: Duration,
+        from: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<(Timestamp, Due)>, JournalError>;
 
     /// Removes everything of an owner, for good: later appends fail.
     ///
     /// # Errors
     /// When the journal is away.
     async fn purge(&self, owner: &Owner) -> Result<(), JournalError>;
+
+    /// Owners of whom something waits or is sealed, in any fixed order; those that come behind `after`, `limit` at
+    /// most.
+    ///
+    /// # Errors
+    /// When the journal is away.
+    async fn owners(&self, after: Option<&Owner>, limit: u32) -> Result<Vec<Owner>, JournalError>;
+
+    /// Reads all that is held of an owner.
+    ///
+    /// # Errors
+    /// When the journal is away.
+    async fn holding(&self, owner: &Owner) -> Result<Holding, JournalError>;
+
+    /// Takes over what another journal held of an owner, in place of all that this one holds. The batch is claimed by
+    /// nobody and due at once.
+    ///
+    /// # Errors
+    /// When the journal is away.
+    async fn adopt(&self, owner: &Owner, holding: &Holding) -> Result<(), JournalError>;
+
+    /// Removes everything of an owner that another journal has taken over. Unlike a purge it leaves no trace: later
+    /// appends succeed.
+    ///
+    /// # Errors
+    /// When the journal is away.
+    async fn hand_over(&self, owner: &Owner) -> Result<(), JournalError>;
 }

@@ -5,6 +5,7 @@
 //! `testing`) against it.
 
 mod advisor;
+mod changes;
 mod clock;
 mod counter;
 mod journal;
@@ -12,13 +13,15 @@ mod model;
 mod store;
 
 pub use advisor::{Advisor, Roleplay, TopicAction, TopicAdvice};
+pub use changes::{Alone, Change, ChangeFeed};
 pub use clock::{Clock, SystemClock};
 pub use counter::TokenCounter;
 pub use journal::{
-    Append, Batch, Due, Entry, Journal, JournalError, Level, Release, Removed, Reseal, Standing, Take, Taken,
+    Append, Batch, Due, Entry, Holding, Journal, JournalError, Level, Release, Removed, Requeue, Requeued, Reseal,
+    Standing, Take, Taken,
 };
 pub use model::{Answer, LanguageModel, ModelError, Usage};
 pub use store::{
-    BlobPage, Commit, CommitReply, DeadLetter, EventFilter, FlushOutcome, FlushRecord, FlushResult, NewSlot,
-    SlotChange, Store, StoreError, StoredBlob, User, Written,
+    Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushOutcome, FlushRecord, FlushResult, NewSlot,
+    Page, SlotChange, Store, StoreError, StoredBlob, User, Written,
 };

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::blob::{BlobType, NewBlob};
 use crate::event::{Event, EventTag, Gist};
-use crate::ids::{BlobId, EventId, FlushId, Incarnation, Owner, SlotId, UserId, UserKey};
+use crate::ids::{BlobId, EventId, FlushId, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
 use crate::ports::{Answer, Usage};
 use crate::profile::{Profile, SlotWrite};
 
@@ -74,12 +74,12 @@ pub struct EventFilter {
     pub tag_values: Vec<EventTag>,
 }
 
-/// Which blobs to list: newest first.
+/// Which blobs or letters to list: newest first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct BlobPage {
-    /// Blobs to pass over.
+pub struct Page {
+    /// How many to pass over.
     pub offset: u64,
-    /// Blobs at most.
+    /// How many at most.
     pub limit: u64,
 }
 
@@ -173,6 +173,9 @@ pub struct Commit {
     pub base_revision: i64,
     /// The blobs that take effect.
     pub blob_ids: Vec<BlobId>,
+    /// True when they come from a dead letter that is tried again: they leave it with this commit. Otherwise a blob
+    /// in a letter takes no effect.
+    pub retried: bool,
     /// The row of the flush; its outcome is [`FlushOutcome::Committed`].
     pub record: FlushRecord,
     /// Profile changes.
@@ -209,6 +212,40 @@ pub struct DeadLetter {
     pub blobs: Vec<StoredBlob>,
 }
 
+impl DeadLetter {
+    /// What a list tells of it.
+    pub fn head(&self, user: UserId, flush_id: FlushId, created_at: Timestamp) -> DeadLetterHead {
+        DeadLetterHead {
+            user,
+            flush_id,
+            blob_type: self.blobs.first().map_or(BlobType::Chat, |stored| stored.blob.blob_type),
+            reason: self.reason.clone(),
+            blobs: self.blobs.len() as u64,
+            tokens: self.blobs.iter().map(|stored| u64::from(stored.blob.tokens)).sum(),
+            created_at,
+        }
+    }
+}
+
+/// What a list tells of a dead letter.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DeadLetterHead {
+    /// Whose.
+    pub user: UserId,
+    /// The flush that failed: the name of the letter.
+    pub flush_id: FlushId,
+    /// The kind of its blobs.
+    pub blob_type: BlobType,
+    /// Why it failed.
+    pub reason: String,
+    /// How many blobs it holds.
+    pub blobs: u64,
+    /// Their tokens.
+    pub tokens: u64,
+    /// When the flush failed for good.
+    pub created_at: Timestamp,
+}
+
 /// The system of record.
 ///
 /// Each method is one transaction. Every change of profile or events adds one to the user's revision; a commit adds
@@ -237,6 +274,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Purge orders that were not carried out yet, oldest first.
     async fn purge_orders(&self, limit: u32) -> Result<Vec<Owner>, StoreError>;
+
+    /// Those of one user.
+    async fn purge_orders_of(&self, key: &UserKey) -> Result<Vec<Owner>, StoreError>;
+
+    /// True when this life of a user is known to have ended: it has a tombstone.
+    async fn is_buried(&self, owner: &Owner) -> Result<bool, StoreError>;
+
+    /// The life and the revision of a user's memory: the cheapest read, to tell whether what is cached is old.
+    async fn revision(&self, key: &UserKey) -> Result<Option<(Incarnation, i64)>, StoreError>;
 
     /// Marks a purge order as carried out. The tombstone stays.
     async fn purge_done(&self, owner: &Owner, now: Timestamp) -> Result<(), StoreError>;
@@ -283,14 +329,19 @@ pub trait Store: Send + Sync + 'static {
     /// user's memory at that instant.
     async fn gists(&self, key: &UserKey, limit: u32) -> Result<Option<(i64, Vec<Gist>)>, StoreError>;
 
-    /// Reads a stored blob.
+    /// Reads a stored blob, or one of a dead letter.
     async fn blob(&self, key: &UserKey, id: BlobId) -> Result<Option<StoredBlob>, StoreError>;
 
     /// The ids of stored blobs of one type, newest first.
-    async fn blob_ids(&self, key: &UserKey, blob_type: BlobType, page: BlobPage) -> Result<Vec<BlobId>, StoreError>;
+    async fn blob_ids(&self, key: &UserKey, blob_type: BlobType, page: Page) -> Result<Vec<BlobId>, StoreError>;
 
-    /// Deletes a stored blob. What was made of it stays.
-    async fn delete_blob(&self, key: &UserKey, id: BlobId) -> Result<bool, StoreError>;
+    /// Deletes a stored blob: what was made of it stays. One of a dead letter leaves the letter, for good: it is
+    /// recorded as applied by the letter's flush, so that no older journal brings it back. A letter without blobs goes.
+    async fn delete_blob(&self, key: &UserKey, id: BlobId, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Records a blob that was taken out of the journal before it was processed as applied, by no flush (the nil id): so
+    /// no older journal brings it back. One that took effect already stays as it is.
+    async fn withdraw_blob(&self, key: &UserKey, id: BlobId, now: Timestamp) -> Result<(), StoreError>;
 
     /// Commits a flush: see [`CommitReply`]. The order of the checks is: outcome, user, blobs, revision.
     async fn commit(&self, commit: &Commit) -> Result<CommitReply, StoreError>;
@@ -312,6 +363,25 @@ pub trait Store: Send + Sync + 'static {
 
     /// The ids of the dead letters' blobs of one type, in order of their flushes.
     async fn dead_blob_ids(&self, key: &UserKey, blob_type: BlobType) -> Result<Vec<BlobId>, StoreError>;
+
+    /// Lists dead letters, of one user or of a whole project: newest first, of equal age in descending order of id.
+    async fn dead_letters(
+        &self,
+        project: &ProjectId,
+        user: Option<UserId>,
+        page: Page,
+    ) -> Result<Vec<DeadLetterHead>, StoreError>;
+
+    /// Reads a dead letter, and when its flush failed for good.
+    async fn dead_letter(
+        &self,
+        key: &UserKey,
+        flush_id: FlushId,
+    ) -> Result<Option<(Timestamp, DeadLetter)>, StoreError>;
+
+    /// Drops a dead letter with its blobs, for good: they are recorded as applied by its flush, so that no older
+    /// journal brings them back.
+    async fn drop_dead_letter(&self, key: &UserKey, flush_id: FlushId, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Records a model's answer to one part of a flush before it is used, and returns the one that counts: the
     /// first that was recorded.

@@ -9,7 +9,8 @@ use super::faults::{Injected, Shared};
 use crate::blob::{BlobType, NewBlob};
 use crate::ids::{BlobId, ClaimToken, FlushId, Owner};
 use crate::ports::{
-    Append, Batch, Clock, Due, Entry, Journal, JournalError, Level, Release, Removed, Reseal, Standing, Take, Taken,
+    Append, Batch, Clock, Due, Entry, Holding, Journal, JournalError, Level, Release, Removed, Requeue, Requeued,
+    Reseal, Standing, Take, Taken,
 };
 
 /// A journal in memory. Clones share what they hold.
@@ -162,7 +163,8 @@ impl Shelf {
         if entries.is_empty() {
             return Taken::Empty(level);
         }
-        let batch = Batch { flush_id: take.flush_id, blob_type: take.blob_type, attempts: 0, tries: 0, entries };
+        let Take { flush_id, blob_type, .. } = *take;
+        let batch = Batch { flush_id, blob_type, attempts: 0, tries: 0, retried: false, entries };
         let claim = Some(take.token);
         self.open = Some(Open { batch: batch.clone(), claim, ready_at: later(now, take.lease) });
         Taken::Batch(batch, level)
@@ -210,6 +212,49 @@ impl Shelf {
         }
     }
 
+    fn requeue(&mut self, requeue: &Requeue, now: Timestamp) -> Requeued {
+        if requeue.blobs.iter().any(|(blob, _)| self.entry(blob.id).is_some()) {
+            return Requeued::Queued;
+        }
+        if self.open.is_some() {
+            return Requeued::Busy;
+        }
+        let entry = |(seq, (blob, appended_at)): (u64, &(NewBlob, Timestamp))| Entry {
+            seq,
+            appended_at: *appended_at,
+            blob: blob.clone(),
+        };
+        let entries = (1..).zip(&requeue.blobs).map(entry).collect();
+        let Requeue { flush_id, blob_type, .. } = *requeue;
+        let batch = Batch { flush_id, blob_type, attempts: 0, tries: 0, retried: true, entries };
+        self.open = Some(Open { batch, claim: None, ready_at: now });
+        Requeued::Queued
+    }
+
+    fn holding(&self) -> Holding {
+        Holding {
+            last_seqs: self.buffers.iter().map(|(blob_type, buffer)| (*blob_type, buffer.last_seq)).collect(),
+            waiting: self.buffers.values().flat_map(|b| b.waiting.iter().cloned()).collect(),
+            open: self.open.as_ref().map(|open| open.batch.clone()),
+        }
+    }
+
+    fn adopted(holding: &Holding, now: Timestamp) -> Self {
+        let mut shelf = Self::default();
+        for (blob_type, last_seq) in &holding.last_seqs {
+            shelf.buffers.entry(*blob_type).or_default().last_seq = *last_seq;
+        }
+        for entry in &holding.waiting {
+            shelf.buffers.entry(entry.blob.blob_type).or_default().waiting.push_back(entry.clone());
+        }
+        shelf.open = holding.open.clone().map(|batch| Open { batch, claim: None, ready_at: now });
+        shelf
+    }
+
+    fn is_empty(&self) -> bool {
+        self.open.is_none() && self.buffers.values().all(|buffer| buffer.waiting.is_empty())
+    }
+
     /// What will be due, and since when.
     fn due(&self, age: Duration) -> Vec<(Timestamp, BlobType)> {
         if let Some(open) = &self.open {
@@ -222,14 +267,17 @@ impl Shelf {
 }
 
 impl State {
-    fn due(&self, age: Duration, limit: u32, now: Timestamp) -> Vec<Due> {
+    fn due(&self, age: Duration, from: Option<Timestamp>, limit: u32, now: Timestamp) -> Vec<(Timestamp, Due)> {
         let of = |(owner, shelf): (&Owner, &Shelf)| {
-            let due = shelf.due(age).into_iter().filter(|(since, _)| *since <= now);
+            let due =
+                shelf.due(age).into_iter().filter(|(since, _)| *since <= now && from.is_none_or(|from| from <= *since));
             due.map(|(since, blob_type)| (since, Due { owner: owner.clone(), blob_type })).collect::<Vec<_>>()
         };
         let mut due: Vec<(Timestamp, Due)> = self.shelves.iter().flat_map(of).collect();
         due.sort_by_key(|(since, _)| *since);
-        due.into_iter().take(limit as usize).map(|(_, due)| due).collect()
+        let at_from = due.iter().take_while(|(since, _)| from == Some(*since)).count();
+        due.truncate(if at_from >= limit as usize { at_from + 1 } else { limit as usize });
+        due
     }
 }
 
@@ -320,14 +368,51 @@ impl Journal for MemoryJournal {
         self.call(|state, _| state.shelves.get_mut(owner).map_or(Removed::Unknown, |s| s.remove(blob_id)))
     }
 
-    async fn due(&self, age: Duration, limit: u32) -> Result<Vec<Due>, JournalError> {
-        self.call(|state, now| state.due(age, limit, now))
+    async fn requeue(&self, owner: &Owner, requeue: &Requeue) -> Result<Requeued, JournalError> {
+        self.call(|state, now| {
+            if state.gone.contains(owner) {
+                return Err(JournalError::OwnerGone);
+            }
+            Ok(state.shelves.entry(owner.clone()).or_default().requeue(requeue, now))
+        })?
+    }
+
+    async fn due(
+        &self,
+        age: Duration,
+        from: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<(Timestamp, Due)>, JournalError> {
+        self.call(|state, now| state.due(age, from, limit, now))
     }
 
     async fn purge(&self, owner: &Owner) -> Result<(), JournalError> {
         self.call(|state, _| {
             state.shelves.remove(owner);
             state.gone.insert(owner.clone());
+        })
+    }
+
+    async fn owners(&self, after: Option<&Owner>, limit: u32) -> Result<Vec<Owner>, JournalError> {
+        self.call(|state, _| {
+            let held = state.shelves.iter().filter(|(_, shelf)| !shelf.is_empty()).map(|(owner, _)| owner);
+            held.filter(|owner| after.is_none_or(|after| *owner > after)).take(limit as usize).cloned().collect()
+        })
+    }
+
+    async fn holding(&self, owner: &Owner) -> Result<Holding, JournalError> {
+        self.call(|state, _| state.shelves.get(owner).map(Shelf::holding).unwrap_or_default())
+    }
+
+    async fn adopt(&self, owner: &Owner, holding: &Holding) -> Result<(), JournalError> {
+        self.call(|state, now| {
+            state.shelves.insert(owner.clone(), Shelf::adopted(holding, now));
+        })
+    }
+
+    async fn hand_over(&self, owner: &Owner) -> Result<(), JournalError> {
+        self.call(|state, _| {
+            state.shelves.remove(owner);
         })
     }
 }

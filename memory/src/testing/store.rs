@@ -3,15 +3,16 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::faults::{Injected, Shared};
-use super::store_rows::{UserRows, in_order};
+use super::store_rows::{AppliedRow, Letter, UserRows, in_order};
 use crate::blob::BlobType;
 use crate::event::{Event, Gist};
-use crate::ids::{BlobId, EventId, FlushId, Incarnation, Owner, SlotId, UserKey};
+use crate::ids::{BlobId, EventId, FlushId, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
 use crate::ports::{
-    Answer, BlobPage, Commit, CommitReply, DeadLetter, EventFilter, FlushRecord, NewSlot, SlotChange, Store,
-    StoreError, StoredBlob, User, Written,
+    Answer, Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushRecord, NewSlot, Page, SlotChange,
+    Store, StoreError, StoredBlob, User, Written,
 };
 use crate::profile::Profile;
 
@@ -110,9 +111,11 @@ fn end_flush(
     }
     rows.flushes.insert(flush_id, (record.clone(), now));
     if let Some(mut letter) = dead.cloned() {
-        letter.blobs.retain(|stored| !rows.is_done(stored.blob.id));
+        letter.blobs.retain(|stored| !rows.is_applied(stored.blob.id));
+        let ids: Vec<BlobId> = letter.blobs.iter().map(|stored| stored.blob.id).collect();
+        rows.exhume(&ids);
         if !letter.blobs.is_empty() {
-            rows.dead.insert(flush_id, letter);
+            rows.dead.insert(flush_id, Letter { letter, created_at: now });
         }
     }
     None
@@ -172,6 +175,21 @@ impl Store for MemoryStore {
                 tombstone.purged_at.get_or_insert(now);
             }
         })
+    }
+
+    async fn purge_orders_of(&self, key: &UserKey) -> Result<Vec<Owner>, StoreError> {
+        self.call(|state| {
+            let orders = state.tombstones.iter().filter(|t| t.purged_at.is_none() && t.owner.key == *key);
+            orders.map(|t| t.owner.clone()).collect()
+        })
+    }
+
+    async fn is_buried(&self, owner: &Owner) -> Result<bool, StoreError> {
+        self.call(|state| state.tombstones.iter().any(|t| t.owner == *owner))
+    }
+
+    async fn revision(&self, key: &UserKey) -> Result<Option<(Incarnation, i64)>, StoreError> {
+        self.on(key, |rows| rows.user.as_ref().map(|user| (user.incarnation, user.revision)))
     }
 
     async fn profile(&self, key: &UserKey) -> Result<Option<Profile>, StoreError> {
@@ -244,10 +262,13 @@ impl Store for MemoryStore {
     }
 
     async fn blob(&self, key: &UserKey, id: BlobId) -> Result<Option<StoredBlob>, StoreError> {
-        self.on(key, |rows| rows.blobs.iter().find(|b| b.blob.id == id).cloned())
+        self.on(key, |rows| {
+            let dead = rows.dead.values().flat_map(|dead| &dead.letter.blobs);
+            rows.blobs.iter().chain(dead).find(|b| b.blob.id == id).cloned()
+        })
     }
 
-    async fn blob_ids(&self, key: &UserKey, blob_type: BlobType, page: BlobPage) -> Result<Vec<BlobId>, StoreError> {
+    async fn blob_ids(&self, key: &UserKey, blob_type: BlobType, page: Page) -> Result<Vec<BlobId>, StoreError> {
         let [offset, limit] = [page.offset, page.limit].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         self.on(key, |rows| {
             let mut blobs: Vec<_> = rows.blobs.iter().rev().filter(|b| b.blob.blob_type == blob_type).collect();
@@ -256,11 +277,25 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn delete_blob(&self, key: &UserKey, id: BlobId) -> Result<bool, StoreError> {
+    async fn delete_blob(&self, key: &UserKey, id: BlobId, now: Timestamp) -> Result<bool, StoreError> {
         self.on(key, |rows| {
             let before = rows.blobs.len();
             rows.blobs.retain(|b| b.blob.id != id);
-            rows.blobs.len() < before
+            let letter = rows.dead.iter().find(|(_, dead)| dead.letter.blobs.iter().any(|b| b.blob.id == id));
+            let letter = letter.map(|(flush_id, _)| *flush_id);
+            if let Some(flush_id) = letter {
+                rows.exhume(&[id]);
+                rows.applied.push(AppliedRow { blob_id: id, flush_id, at: now });
+            }
+            rows.blobs.len() < before || letter.is_some()
+        })
+    }
+
+    async fn withdraw_blob(&self, key: &UserKey, id: BlobId, now: Timestamp) -> Result<(), StoreError> {
+        self.on(key, |rows| {
+            if !rows.is_applied(id) {
+                rows.applied.push(AppliedRow { blob_id: id, flush_id: FlushId(Uuid::nil()), at: now });
+            }
         })
     }
 
@@ -288,8 +323,44 @@ impl Store for MemoryStore {
 
     async fn dead_blob_ids(&self, key: &UserKey, blob_type: BlobType) -> Result<Vec<BlobId>, StoreError> {
         self.on(key, |rows| {
-            let blobs = rows.dead.values().flat_map(|letter| &letter.blobs).map(|stored| &stored.blob);
+            let blobs = rows.dead.values().flat_map(|dead| &dead.letter.blobs).map(|stored| &stored.blob);
             blobs.filter(|blob| blob.blob_type == blob_type).map(|blob| blob.id).collect()
+        })
+    }
+
+    async fn dead_letters(
+        &self,
+        project: &ProjectId,
+        user: Option<UserId>,
+        page: Page,
+    ) -> Result<Vec<DeadLetterHead>, StoreError> {
+        let [offset, limit] = [page.offset, page.limit].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        self.call(|state| {
+            let wanted = |key: &UserKey| key.project == *project && user.is_none_or(|user| user == key.user);
+            let users = state.users.iter().filter(|(key, rows)| wanted(key) && rows.user.is_some());
+            let heads = users.flat_map(|(key, rows)| {
+                rows.dead.iter().map(|(id, dead)| dead.letter.head(key.user, *id, dead.created_at))
+            });
+            let mut heads: Vec<DeadLetterHead> = heads.collect();
+            heads.sort_by_key(|head| std::cmp::Reverse((head.created_at, head.flush_id)));
+            heads.into_iter().skip(offset).take(limit).collect()
+        })
+    }
+
+    async fn dead_letter(
+        &self,
+        key: &UserKey,
+        flush_id: FlushId,
+    ) -> Result<Option<(Timestamp, DeadLetter)>, StoreError> {
+        self.on(key, |rows| rows.dead.get(&flush_id).map(|dead| (dead.created_at, dead.letter.clone())))
+    }
+
+    async fn drop_dead_letter(&self, key: &UserKey, flush_id: FlushId, now: Timestamp) -> Result<bool, StoreError> {
+        self.on(key, |rows| {
+            let Some(Letter { letter, .. }) = rows.dead.remove(&flush_id) else { return false };
+            let row = |stored: &StoredBlob| AppliedRow { blob_id: stored.blob.id, flush_id, at: now };
+            rows.applied.extend(letter.blobs.iter().map(row));
+            true
         })
     }
 

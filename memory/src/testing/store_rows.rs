@@ -34,6 +34,15 @@ pub struct AppliedRow {
     pub at: Timestamp,
 }
 
+/// A dead letter, and when it was stored.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Letter {
+    /// The letter.
+    pub letter: DeadLetter,
+    /// When its flush failed for good.
+    pub created_at: Timestamp,
+}
+
 /// All rows of one user.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct UserRows {
@@ -52,7 +61,7 @@ pub struct UserRows {
     /// The blobs that took effect, in that order.
     pub applied: Vec<AppliedRow>,
     /// The dead letters.
-    pub dead: BTreeMap<FlushId, DeadLetter>,
+    pub dead: BTreeMap<FlushId, Letter>,
     /// The recorded answers by flush and part, and when they were recorded.
     pub answers: BTreeMap<(FlushId, u32), (Answer, Timestamp)>,
 }
@@ -173,7 +182,8 @@ impl UserRows {
             self.flushes.insert(commit.flush_id, (record, commit.now));
             return CommitReply::UserGone;
         };
-        let before: Vec<BlobId> = commit.blob_ids.iter().filter(|id| self.is_done(**id)).copied().collect();
+        let is_done = |id: &&BlobId| self.is_applied(**id) || (!commit.retried && self.is_dead(**id));
+        let before: Vec<BlobId> = commit.blob_ids.iter().filter(is_done).copied().collect();
         if !before.is_empty() {
             return CommitReply::AppliedBefore(before);
         }
@@ -184,16 +194,29 @@ impl UserRows {
         CommitReply::Done
     }
 
-    /// True when a blob has taken effect or is in a dead letter.
-    pub(super) fn is_done(&self, id: BlobId) -> bool {
-        let mut letters = self.dead.values().flat_map(|letter| &letter.blobs);
-        self.applied.iter().any(|row| row.blob_id == id) || letters.any(|stored| stored.blob.id == id)
+    /// True when a blob has taken effect.
+    pub(super) fn is_applied(&self, id: BlobId) -> bool {
+        self.applied.iter().any(|row| row.blob_id == id)
+    }
+
+    /// True when a blob is in a dead letter.
+    fn is_dead(&self, id: BlobId) -> bool {
+        self.dead.values().flat_map(|dead| &dead.letter.blobs).any(|stored| stored.blob.id == id)
+    }
+
+    /// Takes blobs out of their letters; letters without blobs go.
+    pub(super) fn exhume(&mut self, ids: &[BlobId]) {
+        for dead in self.dead.values_mut() {
+            dead.letter.blobs.retain(|stored| !ids.contains(&stored.blob.id));
+        }
+        self.dead.retain(|_, dead| !dead.letter.blobs.is_empty());
     }
 
     fn apply(&mut self, commit: &Commit) {
         self.flushes.insert(commit.flush_id, (commit.record.clone(), commit.now));
         let row = |id: &BlobId| AppliedRow { blob_id: *id, flush_id: commit.flush_id, at: commit.now };
         self.applied.extend(commit.blob_ids.iter().map(row));
+        self.exhume(&commit.blob_ids);
         for write in &commit.slots {
             let slot = write.slot();
             self.log(write.action(), Author::Flush(commit.flush_id), slot, commit.now);

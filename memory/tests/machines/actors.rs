@@ -79,7 +79,7 @@ impl World {
         let owner = actor.owner.clone();
         let Ok(sent_at) = actor.buffer.admit(blob_type) else {
             // Full: make room. What fills it may have been flushed by another process meanwhile.
-            let effects = actor.buffer.request(blob_type, None).unwrap();
+            let effects = actor.buffer.sweep(blob_type);
             return self.carry_out(p, u, effects);
         };
         self.ledger.sent(&owner, blob);
@@ -160,7 +160,7 @@ impl World {
         let alive = self.activate(p, u).is_some_and(|actor| actor.owner == due.owner);
         if alive {
             let actor = self.processes[p].actors.get_mut(&u).unwrap();
-            let effects = actor.buffer.request(due.blob_type, None).unwrap();
+            let effects = actor.buffer.sweep(due.blob_type);
             self.carry_out(p, u, effects);
         } else if !self.processes[p].orphans.iter().any(|run| run.owner == due.owner) {
             // A life that is over: its flush ends as cancelled.

@@ -37,6 +37,14 @@ pub(crate) struct Ledger {
     /// When a client last wrote a slot of this name.
     client: BTreeMap<(Owner, String), u64>,
     pub(crate) slots: BTreeMap<Owner, BTreeMap<SlotId, String>>,
+    /// Blobs of letters that were tried again: they take effect out of order.
+    late: BTreeSet<BlobId>,
+    /// Letters of which a client was told that they are tried again.
+    retried: BTreeSet<(Owner, FlushId)>,
+    /// Blobs whose deletion was tried, or the drop of their letter: a retry may have come to nothing over it.
+    pub(crate) touched: BTreeSet<BlobId>,
+    /// Blobs that have left their letter for good.
+    pub(crate) gone: BTreeSet<BlobId>,
     restores: u32,
 }
 
@@ -51,7 +59,7 @@ impl Places {
     /// Looks for the blobs of a user, all lives of it. Nothing may be in a place twice, or done with twice.
     fn of(ledger: &Ledger, key: &UserKey, journal: &MemoryJournal, rows: &UserRows) -> Self {
         let applied = set(rows.applied.iter().map(|row| row.blob_id));
-        let dead = set(rows.dead.values().flat_map(|letter| &letter.blobs).map(|stored| stored.blob.id));
+        let dead = set(rows.dead.values().flat_map(|dead| &dead.letter.blobs).map(|stored| stored.blob.id));
         let both: Vec<_> = applied.intersection(&dead).collect();
         assert!(both.is_empty(), "took effect and are dead letters: {both:?}");
         let mut held = BTreeSet::new();
@@ -122,16 +130,25 @@ impl Ledger {
     pub(crate) fn deletion_tried(&mut self, id: BlobId) {
         let known = self.blobs.get_mut(&id).unwrap();
         known.loose |= !known.deleted;
+        self.touched.insert(id);
+    }
+
+    pub(crate) fn retried(&mut self, owner: &Owner, letter: FlushId, blobs: &[BlobId], promised: bool) {
+        self.late.extend(blobs);
+        if promised {
+            self.retried.insert((owner.clone(), letter));
+        }
     }
 
     /// A copy of what took effect before, sent again or brought back by a journal, may be deleted too. After a journal
-    /// came back older, a flush that took the blob before may still be under way.
+    /// came back older, a flush that took the blob before may still be under way. Of a life that is over nothing tells any
+    /// more what took effect, and a retry may fill its journal until the purge.
     pub(crate) fn deletion_done(&mut self, id: BlobId, store: &MemoryStore) {
         let known = self.blobs.get_mut(&id).unwrap();
         let rows = store.rows_of(&known.owner.key);
-        let mut dead = rows.dead.values().flat_map(|letter| &letter.blobs);
+        let mut dead = rows.dead.values().flat_map(|dead| &dead.letter.blobs);
         let done = rows.applied.iter().any(|row| row.blob_id == id) || dead.any(|stored| stored.blob.id == id);
-        if !done && self.restores == 0 {
+        if !done && self.restores == 0 && !self.over.contains(&known.owner) {
             (known.deleted, known.loose) = (true, false);
         }
     }
@@ -199,7 +216,24 @@ impl Ledger {
             let changed = client > *read_at && versions(shown, &sub_topic) != versions(&before.slots, &sub_topic);
             let overruled = matches!(write, SlotWrite::Overruled(_));
             assert!(overruled || !changed, "a client's {sub_topic} was overwritten by a flush that had not seen it");
-            assert!(!overruled || changed || self.restores > 0, "a flush was overruled by nobody");
+            let excused = commit.retried || self.restores > 0;
+            assert!(!overruled || changed || excused, "a flush was overruled by nobody");
+        }
+        if commit.retried {
+            self.check_retried(commit, before);
+        }
+    }
+
+    /// What comes from a letter replaces nothing that is newer.
+    fn check_retried(&self, commit: &Commit, before: &UserRows) {
+        let dead = || before.dead.values().flat_map(|dead| &dead.letter.blobs);
+        let of = |id: &BlobId| dead().find(|stored| stored.blob.id == *id).map(|stored| stored.created_at);
+        let said: Vec<Option<Timestamp>> = commit.blob_ids.iter().map(of).collect();
+        assert!(said.iter().all(Option::is_some), "a retry of what is in no letter");
+        let replaces = |write: &&SlotWrite| matches!(write, SlotWrite::Update(_) | SlotWrite::Delete(_));
+        for write in commit.slots.iter().filter(replaces) {
+            let old = before.slots.iter().find(|slot| slot.id == write.slot().id).unwrap();
+            assert!(Some(old.updated_at) <= said.last().copied().flatten(), "old news replaced newer: {write:?}");
         }
     }
 
@@ -230,7 +264,7 @@ impl Ledger {
         let rows = store.rows_of(&owner.key);
         for id in blobs.iter().filter(|id| self.must_be_somewhere(&self.blobs[id])) {
             let applied = rows.applied.iter().any(|row| row.blob_id == *id);
-            let dead = rows.dead.values().any(|letter| letter.blobs.iter().any(|b| b.blob.id == *id));
+            let dead = rows.dead.values().any(|dead| dead.letter.blobs.iter().any(|b| b.blob.id == *id));
             assert!(applied || dead, "the wait is over, but {id} has not taken effect");
         }
     }
@@ -247,6 +281,7 @@ impl Ledger {
                 let somewhere = places.held.contains(id) || places.done(id);
                 assert!(somewhere || !self.must_be_somewhere(known), "lost: {id}");
                 assert!(!somewhere || !known.deleted, "back after its deletion: {id}");
+                assert!(!places.dead.contains(id) || !self.gone.contains(id), "back in a letter: {id}");
             }
         }
     }
@@ -262,6 +297,7 @@ impl Ledger {
             self.check_events(&rows);
             if self.restores == 0 {
                 self.check_order(&rows);
+                self.check_letters(&rows, life.as_ref());
             }
         }
     }
@@ -270,7 +306,7 @@ impl Ledger {
     fn check_life(&self, rows: &UserRows, life: Option<&Owner>) {
         let mine = |id: BlobId| assert_eq!(life, Some(&self.blobs[&id].owner), "{id} is of another life");
         rows.applied.iter().for_each(|row| mine(row.blob_id));
-        rows.dead.values().flat_map(|letter| &letter.blobs).for_each(|stored| mine(stored.blob.id));
+        rows.dead.values().flat_map(|dead| &dead.letter.blobs).for_each(|stored| mine(stored.blob.id));
         rows.blobs.iter().for_each(|stored| mine(stored.blob.id));
         let gists = rows.events.iter().flat_map(|(_, gists)| gists);
         gists.flat_map(|gist| &gist.sources).for_each(|source| mine(source.blob_id));
@@ -285,7 +321,17 @@ impl Ledger {
         assert!(life.is_some() || rows.count() == rows.flushes.len(), "rows of a deleted user: {rows:?}");
     }
 
-    /// The gists of a blob that took effect are in one event: that of its flush.
+    /// A letter that was tried again has taken effect, or is another letter.
+    fn check_letters(&self, rows: &UserRows, life: Option<&Owner>) {
+        for (_, letter) in self.retried.iter().filter(|(owner, _)| Some(owner) == life) {
+            let left = rows.dead.get(letter).into_iter().flat_map(|dead| &dead.letter.blobs);
+            let left: Vec<BlobId> = left.map(|stored| stored.blob.id).filter(|id| !self.touched.contains(id)).collect();
+            assert!(left.is_empty(), "the retry of {letter} was forgotten: {left:?}");
+        }
+    }
+
+    /// The gists of a blob that took effect are in one event: that of its flush. One that left its letter for good counts
+    /// as applied by the flush that failed, and made nothing.
     fn check_events(&self, rows: &UserRows) {
         let mut events: BTreeMap<BlobId, BTreeSet<Option<FlushId>>> = BTreeMap::new();
         for (event, gists) in &rows.events {
@@ -295,6 +341,11 @@ impl Ledger {
         }
         for row in &rows.applied {
             let flushes = events.remove(&row.blob_id);
+            if self.outcomes.get(&row.flush_id).is_some_and(|(_, outcome)| *outcome == FlushOutcome::Dead) {
+                assert_eq!(flushes, None, "what was dropped took effect: {}", row.blob_id);
+                continue;
+            }
+            assert!(!self.gone.contains(&row.blob_id), "what was dropped took effect: {}", row.blob_id);
             assert_eq!(flushes, Some(BTreeSet::from([Some(row.flush_id)])), "the gists of {}", row.blob_id);
         }
         assert!(events.is_empty(), "gists of blobs that took no effect: {events:?}");
@@ -304,7 +355,9 @@ impl Ledger {
     fn check_order(&self, rows: &UserRows) {
         let mut last: BTreeMap<BlobType, u64> = BTreeMap::new();
         // A blob that was deleted and sent again has another place.
-        for row in rows.applied.iter().filter(|row| !self.blobs[&row.blob_id].loose) {
+        let in_order = |id: &BlobId| !self.blobs[id].loose && !self.late.contains(id);
+        let dropped = |flush_id: &FlushId| self.outcomes[flush_id].1 == FlushOutcome::Dead;
+        for row in rows.applied.iter().filter(|row| in_order(&row.blob_id) && !dropped(&row.flush_id)) {
             let known = &self.blobs[&row.blob_id];
             let seq = known.seq.unwrap();
             let before = last.insert(known.blob.blob_type, seq).unwrap_or(0);

@@ -1,12 +1,14 @@
 //! The buffer and flush state machines against a small model of what must hold.
 //!
 //! A script of random actions drives users, processes and their flushes over one journal and one store: crashes,
-//! outages, lost replies, journals that come back older, deletions and client edits at every step. Then all faults
+//! outages, lost replies, journals that come back older, deletions, client edits, and dead letters that are tried again or
+//! dropped at every step. Then all faults
 //! end, everything comes to rest, and the [`ledger`] says whether each acknowledged blob took effect exactly once.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at what it did not expect")]
 
 mod actors;
 mod buffer;
+mod clients;
 mod flush;
 mod ledger;
 mod script;

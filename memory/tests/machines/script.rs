@@ -42,27 +42,110 @@ pub(crate) enum Edit {
 /// One thing that happens. Indices are taken modulo what there is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action {
-    Append { p: usize, u: usize, kind: Kind, slot: u8, words: usize, fault: Fault, late: bool, waits: bool },
-    Resend { p: usize, pick: usize, fault: Fault },
-    Deliver { p: usize, u: usize, pick: usize },
-    Request { p: usize, u: usize, doc: bool, waits: bool },
-    Forget { p: usize, u: usize },
-    Tick { secs: u64 },
-    Sweep { p: usize },
-    Step { p: usize, u: usize, fault: Fault, mood: Mood },
-    StepOrphan { p: usize, pick: usize, fault: Fault },
-    Run { p: usize, u: usize, steps: usize },
-    Renew { p: usize, u: usize },
-    Crash { p: usize },
+    Append {
+        p: usize,
+        u: usize,
+        kind: Kind,
+        slot: u8,
+        words: usize,
+        fault: Fault,
+        late: bool,
+        waits: bool,
+    },
+    Resend {
+        p: usize,
+        pick: usize,
+        fault: Fault,
+    },
+    Deliver {
+        p: usize,
+        u: usize,
+        pick: usize,
+    },
+    Request {
+        p: usize,
+        u: usize,
+        doc: bool,
+        waits: bool,
+    },
+    Forget {
+        p: usize,
+        u: usize,
+    },
+    Tick {
+        secs: u64,
+    },
+    Sweep {
+        p: usize,
+    },
+    Step {
+        p: usize,
+        u: usize,
+        fault: Fault,
+        mood: Mood,
+    },
+    StepOrphan {
+        p: usize,
+        pick: usize,
+        fault: Fault,
+    },
+    Run {
+        p: usize,
+        u: usize,
+        steps: usize,
+    },
+    Renew {
+        p: usize,
+        u: usize,
+    },
+    Crash {
+        p: usize,
+    },
     Snapshot,
-    Restore { pick: usize },
-    DeleteUser { p: usize, u: usize },
-    CreateUser { u: usize },
-    Purge { fault: Fault },
-    DeleteBlob { pick: usize },
-    StepDeletion { pick: usize, fault: Fault },
-    AbandonDeletion { pick: usize },
-    Edit { u: usize, slot: u8, edit: Edit },
+    Restore {
+        pick: usize,
+    },
+    DeleteUser {
+        p: usize,
+        u: usize,
+    },
+    CreateUser {
+        u: usize,
+    },
+    Purge {
+        fault: Fault,
+    },
+    DeleteBlob {
+        pick: usize,
+    },
+    /// A worker elsewhere fails for good with the next batch; when it dies over that, the batch stays in the journal.
+    Bury {
+        u: usize,
+        doc: bool,
+        dies: bool,
+    },
+    /// A call, and how many of its steps follow at once.
+    RetryLetter {
+        p: usize,
+        pick: usize,
+        steps: usize,
+    },
+    DropLetter {
+        pick: usize,
+        steps: usize,
+    },
+    StepCall {
+        pick: usize,
+        fault: Fault,
+    },
+    AbandonCall {
+        pick: usize,
+    },
+    Edit {
+        u: usize,
+        slot: u8,
+        edit: Edit,
+    },
 }
 
 /// A whole run.
@@ -150,8 +233,12 @@ fn action() -> impl Strategy<Value = Action> {
         3 => u.clone().prop_map(|u| A::CreateUser { u }),
         2 => fault().prop_map(|fault| A::Purge { fault }),
         5 => pick.clone().prop_map(|pick| A::DeleteBlob { pick }),
-        9 => (pick.clone(), fault()).prop_map(|(pick, fault)| A::StepDeletion { pick, fault }),
-        1 => pick.prop_map(|pick| A::AbandonDeletion { pick }),
+        6 => (u.clone(), prop::bool::weighted(0.2), prop::bool::weighted(0.2))
+            .prop_map(|(u, doc, dies)| A::Bury { u, doc, dies }),
+        9 => (p.clone(), pick.clone(), 0..4_usize).prop_map(|(p, pick, steps)| A::RetryLetter { p, pick, steps }),
+        5 => (pick.clone(), 0..6_usize).prop_map(|(pick, steps)| A::DropLetter { pick, steps }),
+        15 => (pick.clone(), fault()).prop_map(|(pick, fault)| A::StepCall { pick, fault }),
+        1 => pick.prop_map(|pick| A::AbandonCall { pick }),
         6 => (u.clone(), 0..3_u8, edit()).prop_map(|(u, slot, edit)| A::Edit { u, slot, edit }),
     ]
 }

@@ -11,15 +11,15 @@ use jiff::Timestamp;
 use memory::blob::{Blob, BlobData, BlobType, Message, NewBlob, Role};
 use memory::buffer::BufferLimits;
 use memory::flush::FlushSettings;
-use memory::ids::{BlobId, FlushId, IdSource, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
-use memory::ports::{Clock, FlushOutcome, FlushRecord, FlushResult, Journal, NewSlot, Removed, Reseal, SlotChange};
-use memory::ports::{Store, Usage};
+use memory::ids::{BlobId, IdSource, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
+use memory::ports::{Clock, Journal, NewSlot, SlotChange, Store};
 use memory::profile::Slot;
 use memory::testing::{JournalSnapshot, ManualClock, MemoryJournal, MemoryStore, SeededIds, policy};
 use serde_json::Map;
 use uuid::Uuid;
 
 use crate::actors::Process;
+use crate::clients::Call;
 use crate::ledger::Ledger;
 use crate::script::{Action, Edit, Fault, Kind, Mood, Script};
 
@@ -36,14 +36,6 @@ pub(crate) fn now<T>(call: impl Future<Output = T>) -> T {
     }
 }
 
-/// The deletion of one blob by a client, step by step.
-pub(crate) struct Deletion {
-    owner: Owner,
-    blob_id: BlobId,
-    sealed: Option<FlushId>,
-    superseded: bool,
-}
-
 pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) ids: Arc<SeededIds>,
@@ -54,7 +46,7 @@ pub(crate) struct World {
     pub(crate) processes: Vec<Process>,
     pub(crate) ledger: Ledger,
     snapshots: Vec<JournalSnapshot>,
-    deletions: Vec<Deletion>,
+    pub(crate) calls: Vec<Call>,
     /// Counts what has happened: the order of reads and writes.
     pub(crate) tick: u64,
 }
@@ -90,7 +82,7 @@ impl World {
             processes: (0..script.processes).map(|_| Process::default()).collect(),
             ledger: Ledger::default(),
             snapshots: Vec::new(),
-            deletions: Vec::new(),
+            calls: Vec::new(),
             tick: 0,
         };
         world.snapshots.push(world.journal.snapshot());
@@ -157,12 +149,11 @@ impl World {
             Action::CreateUser { u: j } => self.create_user(j % u),
             Action::Purge { fault } => self.purge(fault),
             Action::DeleteBlob { pick } => self.delete_blob(pick),
-            Action::StepDeletion { pick, fault } => self.step_deletion(pick, fault),
-            Action::AbandonDeletion { pick } => {
-                if !self.deletions.is_empty() {
-                    self.deletions.swap_remove(pick % self.deletions.len());
-                }
-            }
+            Action::Bury { u: j, doc, dies } => self.bury(j % u, doc, dies),
+            Action::RetryLetter { p: i, pick, steps } => self.retry_letter(i % p, pick, steps),
+            Action::DropLetter { pick, steps } => self.drop_letter(pick, steps),
+            Action::StepCall { pick, fault } => self.step_call(pick, fault),
+            Action::AbandonCall { pick } => self.abandon_call(pick),
             Action::Edit { u: j, slot, edit } => self.edit(j % u, slot, edit),
         }
     }
@@ -225,89 +216,10 @@ impl World {
     }
 
     fn sweep(&mut self, p: usize) {
-        for due in now(self.journal.due(AGE, 9)).unwrap() {
+        for (_, due) in now(self.journal.due(AGE, None, 9)).unwrap() {
             let u = self.keys.iter().position(|k| *k == due.owner.key).unwrap();
             self.swept(p, u, &due);
         }
-    }
-
-    fn delete_blob(&mut self, pick: usize) {
-        // Sealed blobs first: their deletion meets a flush under way.
-        let sealed = self.ledger.owners().find_map(|owner| {
-            let entries = self.journal.held(owner).1?.entries;
-            Some((entries[pick % entries.len()].blob.id, owner.clone()))
-        });
-        let any = self.ledger.pick(pick);
-        if let Some((blob_id, owner)) = sealed.filter(|_| !pick.is_multiple_of(4)).or(any) {
-            self.deletions.push(Deletion { owner, blob_id, sealed: None, superseded: false });
-        }
-    }
-
-    /// One step of a deletion: remove; if sealed, supersede the flush, then seal the rest anew.
-    fn step_deletion(&mut self, pick: usize, fault: Fault) {
-        if self.deletions.is_empty() || fault == Fault::Outage {
-            return;
-        }
-        let index = pick % self.deletions.len();
-        let mut deletion = self.deletions.swap_remove(index);
-        self.ledger.deletion_tried(deletion.blob_id);
-        let goes_on = match deletion.sealed {
-            None => self.remove_blob(&mut deletion),
-            Some(flush_id) if !deletion.superseded => self.supersede(&mut deletion, flush_id),
-            Some(flush_id) => self.reseal_without(&mut deletion, flush_id),
-        };
-        // With a lost reply the client hears an error.
-        match (goes_on, fault) {
-            (_, Fault::Lost) => {}
-            (Some(true), _) => self.deletions.push(deletion),
-            (Some(false), _) => self.ledger.deletion_done(deletion.blob_id, &self.store),
-            (None, _) => {}
-        }
-    }
-
-    /// Some(true): go on. Some(false): it is deleted. None: it is not here.
-    fn remove_blob(&mut self, deletion: &mut Deletion) -> Option<bool> {
-        match now(self.journal.remove(&deletion.owner, deletion.blob_id)).unwrap() {
-            Removed::Waiting(blob_type, level) => {
-                self.removed(&deletion.owner, blob_type, level);
-                Some(false)
-            }
-            Removed::Sealed(flush_id) => {
-                deletion.sealed = Some(flush_id);
-                Some(true)
-            }
-            Removed::Unknown => None,
-        }
-    }
-
-    fn supersede(&mut self, deletion: &mut Deletion, flush_id: FlushId) -> Option<bool> {
-        let record = FlushRecord {
-            outcome: FlushOutcome::Superseded,
-            result: FlushResult::default(),
-            reason: Some("a blob was deleted".into()),
-            usage: Usage::default(),
-            refused: 0,
-            version: String::new(),
-        };
-        let decided = now(self.store.end_flush(&deletion.owner, flush_id, &record, None, self.time())).unwrap();
-        match decided {
-            None => self.ledger.ended(&deletion.owner, flush_id, FlushOutcome::Superseded),
-            Some(decided) if decided.outcome != FlushOutcome::Superseded => return None,
-            Some(_) => {}
-        }
-        deletion.superseded = true;
-        Some(true)
-    }
-
-    fn reseal_without(&mut self, deletion: &mut Deletion, flush_id: FlushId) -> Option<bool> {
-        let new_flush_id = FlushId(self.ids.ordered());
-        let reseal = Reseal { flush_id, new_flush_id, drop: vec![deletion.blob_id], token: None };
-        if now(self.journal.reseal(&deletion.owner, &reseal)).unwrap() {
-            self.ledger.claims.remove(&deletion.owner);
-            return Some(false);
-        }
-        (deletion.sealed, deletion.superseded) = (None, false);
-        Some(true)
     }
 
     fn edit(&mut self, u: usize, slot: u8, edit: Edit) {
@@ -349,8 +261,8 @@ impl World {
     fn heal(&mut self) {
         for _ in 0..ROUNDS {
             self.tick += 1;
-            while !self.deletions.is_empty() {
-                self.step_deletion(0, Fault::None);
+            while !self.calls.is_empty() {
+                self.step_call(0, Fault::None);
             }
             self.purge(Fault::None);
             for p in 0..self.processes.len() {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use memory::blob::BlobType;
-use memory::ids::{ClaimToken, FlushId, Incarnation, Owner, ProjectId, UserId, UserKey};
-use memory::ports::{Batch, Due, Entry, Level, Reseal, Take, Taken};
+use memory::ids::{ClaimToken, FlushId, Owner};
+use memory::ports::{Batch, Entry, Level, Reseal, Take, Taken};
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection, query, query_as};
@@ -15,29 +15,15 @@ use super::length;
 use crate::store::sqlite::DatabaseError;
 use crate::store::sqlite::rows::{blob_type, hex, to_json};
 
-/// `?1` is now, `?2` the age, `?3` the limit. What has been due for longest comes first.
-pub(super) const DUE: &str = "SELECT project_id, user_id, incarnation, blob_type FROM (
-        SELECT * FROM (
-            SELECT b.project_id, b.user_id, b.incarnation, b.blob_type, b.oldest_at + ?2 AS due_at
-            FROM journal_buffers AS b
-            WHERE b.oldest_at <= ?1 - ?2 AND NOT EXISTS (SELECT 1 FROM journal_batches AS open
-                WHERE open.project_id = b.project_id AND open.user_id = b.user_id
-                    AND open.incarnation = b.incarnation)
-            ORDER BY b.oldest_at LIMIT ?3)
-        UNION ALL
-        SELECT * FROM (
-            SELECT project_id, user_id, incarnation, blob_type, ready_at AS due_at
-            FROM journal_batches WHERE ready_at <= ?1 ORDER BY ready_at LIMIT ?3)
-    ) ORDER BY due_at LIMIT ?3";
-
 /// The open batch of an owner.
-struct Open {
-    flush_id: FlushId,
-    blob_type: BlobType,
+pub(super) struct Open {
+    pub(super) flush_id: FlushId,
+    pub(super) blob_type: BlobType,
     token: Option<Uuid>,
     ready_at: i64,
-    attempts: u32,
-    tries: u32,
+    pub(super) attempts: u32,
+    pub(super) tries: u32,
+    pub(super) retried: bool,
 }
 
 impl<'r> FromRow<'r, SqliteRow> for Open {
@@ -49,17 +35,23 @@ impl<'r> FromRow<'r, SqliteRow> for Open {
             ready_at: row.try_get("ready_at")?,
             attempts: row.try_get("attempts")?,
             tries: row.try_get("tries")?,
+            retried: row.try_get("retried")?,
         })
     }
 }
 
-async fn open(conn: &mut SqliteConnection, owner: &Owner) -> Result<Option<Open>, DatabaseError> {
-    let sql = "SELECT flush_id, blob_type, token, ready_at, attempts, tries FROM journal_batches
+pub(super) async fn open(conn: &mut SqliteConnection, owner: &Owner) -> Result<Option<Open>, DatabaseError> {
+    let sql = "SELECT flush_id, blob_type, token, ready_at, attempts, tries, retried FROM journal_batches
         WHERE project_id = ?1 AND user_id = ?2 AND incarnation = ?3";
     Ok(query_as(sql).of(owner).fetch_optional(conn).await?)
 }
 
-async fn sealed(conn: &mut SqliteConnection, owner: &Owner, flush_id: FlushId) -> Result<Vec<Entry>, DatabaseError> {
+/// The blobs of a batch.
+pub(super) async fn sealed(
+    conn: &mut SqliteConnection,
+    owner: &Owner,
+    flush_id: FlushId,
+) -> Result<Vec<Entry>, DatabaseError> {
     let sql = "SELECT seq, appended_at, blob_id, blob_type, tokens, payload FROM journal_entries
         WHERE project_id = ?1 AND user_id = ?2 AND incarnation = ?3 AND flush_id = ?4 ORDER BY seq";
     let rows: Vec<EntryRow> = query_as(sql).of(owner).bind(flush_id.0).fetch_all(conn).await?;
@@ -85,7 +77,8 @@ pub(super) async fn take(
     let insert = query(sql).of(owner).bind(take.flush_id.0).bind(take.blob_type.as_str()).bind(take.token.0);
     insert.bind(ready_at).execute(&mut *conn).await?;
     let entries = sealed(conn, owner, take.flush_id).await?;
-    let batch = Batch { flush_id: take.flush_id, blob_type: take.blob_type, attempts: 0, tries: 0, entries };
+    let Take { flush_id, blob_type, .. } = *take;
+    let batch = Batch { flush_id, blob_type, attempts: 0, tries: 0, retried: false, entries };
     Ok(Taken::Batch(batch, level))
 }
 
@@ -108,8 +101,8 @@ async fn claim(
     query(sql).of(owner).bind(take.token.0).bind(ready_at).execute(&mut *conn).await?;
     let entries = sealed(conn, owner, open.flush_id).await?;
     let level = level(conn, owner, open.blob_type).await?;
-    let Open { flush_id, blob_type, attempts, tries, .. } = open;
-    Ok(Taken::Batch(Batch { flush_id, blob_type, attempts, tries, entries }, level))
+    let Open { flush_id, blob_type, attempts, tries, retried, .. } = open;
+    Ok(Taken::Batch(Batch { flush_id, blob_type, attempts, tries, retried, entries }, level))
 }
 
 /// Seals the longest prefix of the buffer within the limits, the first blob in any case. None when it is empty.
@@ -212,19 +205,4 @@ pub(super) async fn discard(
         query(sql).of(owner).bind(flush_id.0).execute(&mut *conn).await?;
     }
     Ok(())
-}
-
-pub(super) async fn due(
-    conn: &mut SqliteConnection,
-    now: i64,
-    age: i64,
-    limit: u32,
-) -> Result<Vec<Due>, DatabaseError> {
-    type Found = (String, Uuid, Uuid, String);
-    let found: Vec<Found> = query_as(DUE).bind(now).bind(age).bind(limit).fetch_all(conn).await?;
-    let due = |(project, user, incarnation, kind): Found| {
-        let key = UserKey { project: ProjectId::from(project.as_str()), user: UserId(user) };
-        Ok(Due { owner: Owner { key, incarnation: Incarnation(incarnation) }, blob_type: blob_type(&kind)? })
-    };
-    Ok(found.into_iter().map(due).collect::<sqlx::Result<_>>()?)
 }

@@ -156,8 +156,8 @@ pub(super) async fn remove(
     Ok(Removed::Waiting(kind, lower(conn, owner, kind, 1, tokens).await?))
 }
 
-/// A tombstone that is not there yet is made without a purge order: this is the purge.
-pub(super) async fn purge(conn: &mut SqliteConnection, owner: &Owner, now: i64) -> Result<(), DatabaseError> {
+/// Removes all that is held of an owner.
+pub(super) async fn clear(conn: &mut SqliteConnection, owner: &Owner) -> Result<(), DatabaseError> {
     for sql in [
         "DELETE FROM journal_entries WHERE project_id = ?1 AND user_id = ?2 AND incarnation = ?3",
         "DELETE FROM journal_batches WHERE project_id = ?1 AND user_id = ?2 AND incarnation = ?3",
@@ -165,6 +165,12 @@ pub(super) async fn purge(conn: &mut SqliteConnection, owner: &Owner, now: i64) 
     ] {
         query(sql).of(owner).execute(&mut *conn).await?;
     }
+    Ok(())
+}
+
+/// A tombstone that is not there yet is made without a purge order: this is the purge.
+pub(super) async fn purge(conn: &mut SqliteConnection, owner: &Owner, now: i64) -> Result<(), DatabaseError> {
+    clear(conn, owner).await?;
     let sql = "INSERT INTO tombstones (project_id, user_id, incarnation, deleted_at, purged_at)
         VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT DO NOTHING";
     query(sql).of(owner).bind(now).execute(conn).await?;

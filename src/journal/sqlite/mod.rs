@@ -1,9 +1,12 @@
 //! The journal in the tables of the embedded store, written by the same writer.
 //!
-//! `entries` reads and removes blobs, `batches` seals and claims them; appends are the writer's, in groups.
+//! `entries` reads and removes blobs, `batches` seals and claims them, `due` finds what is to be done, `moves` brings
+//! batches back and whole buffers from one journal to another; appends are the writer's, in groups.
 
 mod batches;
+mod due;
 mod entries;
+mod moves;
 #[cfg(test)]
 mod tests;
 
@@ -11,10 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use memory::blob::{BlobType, NewBlob};
 use memory::ids::{BlobId, ClaimToken, FlushId, Owner};
 use memory::ports::{
-    Append, Clock, Due, Entry, Journal, JournalError, Level, Release, Removed, Reseal, Standing, Take, Taken,
+    Append, Clock, Due, Entry, Holding, Journal, JournalError, Level, Release, Removed, Requeue, Requeued, Reseal,
+    Standing, Take, Taken,
 };
 
 use crate::store::sqlite::SqliteDatabase;
@@ -136,10 +141,24 @@ impl Journal for SqliteJournal {
         Ok(write.await?)
     }
 
-    async fn due(&self, age: Duration, limit: u32) -> Result<Vec<Due>, JournalError> {
-        let now = micros(self.clock.now());
-        let read =
-            self.database.read(move |conn| Box::pin(async move { batches::due(conn, now, length(age), limit).await }));
+    async fn requeue(&self, owner: &Owner, requeue: &Requeue) -> Result<Requeued, JournalError> {
+        let (owner, requeue, clock) = (owner.clone(), requeue.clone(), Arc::clone(&self.clock));
+        let write = self.database.write(move |conn| {
+            Box::pin(async move { moves::requeue(conn, &owner, &requeue, micros(clock.now())).await })
+        });
+        write.await?.ok_or(JournalError::OwnerGone)
+    }
+
+    async fn due(
+        &self,
+        age: Duration,
+        from: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<(Timestamp, Due)>, JournalError> {
+        let (now, from) = (micros(self.clock.now()), from.map_or(i64::MIN, micros));
+        let read = self
+            .database
+            .read(move |conn| Box::pin(async move { due::due(conn, now, length(age), from, limit).await }));
         Ok(read.await?)
     }
 
@@ -148,6 +167,33 @@ impl Journal for SqliteJournal {
         let write = self
             .database
             .write(move |conn| Box::pin(async move { entries::purge(conn, &owner, micros(clock.now())).await }));
+        Ok(write.await?)
+    }
+
+    async fn owners(&self, after: Option<&Owner>, limit: u32) -> Result<Vec<Owner>, JournalError> {
+        let after = after.cloned();
+        let read =
+            self.database.read(move |conn| Box::pin(async move { moves::owners(conn, after.as_ref(), limit).await }));
+        Ok(read.await?)
+    }
+
+    async fn holding(&self, owner: &Owner) -> Result<Holding, JournalError> {
+        let owner = owner.clone();
+        let read = self.database.snapshot(move |conn| Box::pin(async move { moves::holding(conn, &owner).await }));
+        Ok(read.await?)
+    }
+
+    async fn adopt(&self, owner: &Owner, holding: &Holding) -> Result<(), JournalError> {
+        let (owner, holding, clock) = (owner.clone(), holding.clone(), Arc::clone(&self.clock));
+        let write = self.database.write(move |conn| {
+            Box::pin(async move { moves::adopt(conn, &owner, &holding, micros(clock.now())).await })
+        });
+        Ok(write.await?)
+    }
+
+    async fn hand_over(&self, owner: &Owner) -> Result<(), JournalError> {
+        let owner = owner.clone();
+        let write = self.database.write(move |conn| Box::pin(async move { entries::clear(conn, &owner).await }));
         Ok(write.await?)
     }
 }

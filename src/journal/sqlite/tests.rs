@@ -1,6 +1,6 @@
 use tempfile::TempDir;
 
-use super::batches;
+use super::due;
 use crate::store::sqlite::tests::plans;
 use crate::store::sqlite::{SqliteDatabase, SqliteOptions};
 
@@ -9,9 +9,9 @@ use crate::store::sqlite::{SqliteDatabase, SqliteOptions};
 async fn what_is_due_is_found_by_an_index() {
     let folder = TempDir::new().unwrap();
     let database = SqliteDatabase::open(folder.path(), &SqliteOptions::default()).await.unwrap();
-    let due = plans(folder.path(), batches::DUE).await;
+    let plan = plans(folder.path(), due::DUE).await;
     for index in ["journal_buffers_by_age", "journal_batches_by_age"] {
-        assert!(due.iter().any(|step| step.starts_with("SEARCH") && step.contains(index)), "{due:#?}");
+        assert!(plan.iter().any(|step| step.starts_with("SEARCH") && step.contains(index)), "{plan:#?}");
     }
     drop(database);
 }

@@ -214,6 +214,34 @@ impl SqliteDatabase {
         self.read(move |conn| Box::pin(async move { Ok(sqlx::query_scalar(sql).fetch_one(conn).await?) })).await
     }
 
+    /// Reads a note that the store keeps about itself.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn meta(&self, key: &'static str) -> Result<Option<String>, DatabaseError> {
+        let sql = "SELECT value FROM meta WHERE key = ?1";
+        self.read(move |conn| {
+            Box::pin(async move { Ok(sqlx::query_scalar(sql).bind(key).fetch_optional(conn).await?) })
+        })
+        .await
+    }
+
+    /// Writes such a note.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn set_meta(&self, key: &'static str, value: &'static str) -> Result<(), DatabaseError> {
+        let sql =
+            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        let write = self.write(move |conn| {
+            Box::pin(async move {
+                sqlx::query(sql).bind(key).bind(value).execute(conn).await?;
+                Ok(())
+            })
+        });
+        write.await
+    }
+
     /// Reads with one statement, or with several that need not agree.
     pub(crate) async fn read<T, F>(&self, work: F) -> Result<T, DatabaseError>
     where

@@ -1,9 +1,8 @@
-//! Flushes: their outcomes, the blobs they applied, dead letters and recorded answers.
+//! Flushes: their outcomes, the blobs they applied, and recorded answers.
 
 use jiff::Timestamp;
-use memory::blob::BlobType;
 use memory::ids::{BlobId, FlushId, Owner, UserKey};
-use memory::ports::{Answer, Commit, CommitReply, DeadLetter, FlushOutcome, FlushRecord, FlushResult, StoredBlob};
+use memory::ports::{Answer, Commit, CommitReply, DeadLetter, FlushOutcome, FlushRecord, FlushResult};
 use memory::profile::SlotWrite;
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
@@ -11,15 +10,15 @@ use sqlx::{FromRow, Row, SqliteConnection, query, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::error::DatabaseError;
-use super::rows::{blobs_json, bump, from_json, hex, json_column, life, micros, to_json};
-use super::{blobs, events, slots};
+use super::rows::{bump, from_json, hex, json_column, life, micros, to_json};
+use super::{blobs, events, letters, slots};
 
-/// Blobs that are done with: `?3` lists ids.
-pub(super) const DONE: &str = "SELECT blob_id FROM applied_blobs
-        WHERE project_id = ?1 AND user_id = ?2 AND blob_id IN (SELECT unhex(value) FROM json_each(?3))
-    UNION ALL
-    SELECT blob_id FROM dead_letter_blobs
-        WHERE project_id = ?1 AND user_id = ?2 AND blob_id IN (SELECT unhex(value) FROM json_each(?3))";
+/// Blobs that have taken effect: `?3` lists ids.
+pub(super) const APPLIED: &str = "SELECT blob_id FROM applied_blobs
+    WHERE project_id = ?1 AND user_id = ?2 AND blob_id IN (SELECT unhex(value) FROM json_each(?3))";
+/// Those that are in a dead letter.
+pub(super) const DEAD: &str = "SELECT blob_id FROM dead_letter_blobs
+    WHERE project_id = ?1 AND user_id = ?2 AND blob_id IN (SELECT unhex(value) FROM json_each(?3))";
 
 struct RecordRow(FlushRecord);
 
@@ -55,7 +54,10 @@ pub(super) async fn commit(conn: &mut SqliteConnection, commit: &Commit) -> Resu
         insert(conn, key, commit.flush_id, &record, commit.now).await?;
         return Ok(CommitReply::UserGone);
     };
-    let before = done(conn, key, &commit.blob_ids).await?;
+    let mut before = found(conn, key, APPLIED, &commit.blob_ids).await?;
+    if !commit.retried {
+        before.extend(found(conn, key, DEAD, &commit.blob_ids).await?);
+    }
     if !before.is_empty() {
         return Ok(CommitReply::AppliedBefore(before));
     }
@@ -73,6 +75,9 @@ async fn apply(conn: &mut SqliteConnection, commit: &Commit) -> Result<(), Datab
         SELECT ?1, ?2, unhex(value), ?3, ?4 FROM json_each(?5)";
     let insert = query(sql).bind(key.project.as_str().to_owned()).bind(key.user.0).bind(commit.flush_id.0);
     insert.bind(micros(commit.now)).bind(ids_json(&commit.blob_ids)?).execute(&mut *conn).await?;
+    if commit.retried {
+        letters::exhume(conn, key, &commit.blob_ids).await?;
+    }
     for write in &commit.slots {
         slots::write(conn, key, commit.flush_id, write, commit.now).await?;
     }
@@ -87,14 +92,20 @@ async fn apply(conn: &mut SqliteConnection, commit: &Commit) -> Result<(), Datab
     Ok(())
 }
 
-/// Those of the blobs that have taken effect or are in a dead letter, in the order given.
-async fn done(conn: &mut SqliteConnection, key: &UserKey, ids: &[BlobId]) -> Result<Vec<BlobId>, DatabaseError> {
-    let select = query_scalar(DONE).bind(key.project.as_str().to_owned()).bind(key.user.0);
+/// Those of the blobs that `sql` finds, in the order given.
+pub(super) async fn found(
+    conn: &mut SqliteConnection,
+    key: &UserKey,
+    sql: &'static str,
+    ids: &[BlobId],
+) -> Result<Vec<BlobId>, DatabaseError> {
+    let select = query_scalar(sql).bind(key.project.as_str().to_owned()).bind(key.user.0);
     let found: Vec<Uuid> = select.bind(ids_json(ids)?).fetch_all(conn).await?;
     Ok(ids.iter().filter(|id| found.contains(&id.0)).copied().collect())
 }
 
-fn ids_json(ids: &[BlobId]) -> Result<String, DatabaseError> {
+/// Ids as a list for a statement.
+pub(super) fn ids_json(ids: &[BlobId]) -> Result<String, DatabaseError> {
     to_json(&ids.iter().map(|id| hex(id.0)).collect::<Value>())
 }
 
@@ -157,49 +168,9 @@ pub(super) async fn end(
     }
     insert(conn, &owner.key, flush_id, record, now).await?;
     if let Some(letter) = dead {
-        bury(conn, &owner.key, flush_id, letter, now).await?;
+        letters::bury(conn, &owner.key, flush_id, letter, now).await?;
     }
     Ok(None)
-}
-
-/// Stores what of a letter is not done with already; nothing if that is nothing.
-async fn bury(
-    conn: &mut SqliteConnection,
-    key: &UserKey,
-    flush_id: FlushId,
-    letter: &DeadLetter,
-    now: Timestamp,
-) -> Result<(), DatabaseError> {
-    let ids: Vec<BlobId> = letter.blobs.iter().map(|stored| stored.blob.id).collect();
-    let done = done(conn, key, &ids).await?;
-    let blobs: Vec<StoredBlob> = letter.blobs.iter().filter(|s| !done.contains(&s.blob.id)).cloned().collect();
-    if blobs.is_empty() {
-        return Ok(());
-    }
-    let sql = "INSERT INTO dead_letters (project_id, user_id, flush_id, reason, created_at)
-        VALUES (?1, ?2, ?3, ?4, ?5)";
-    let insert = query(sql).bind(key.project.as_str().to_owned()).bind(key.user.0).bind(flush_id.0);
-    insert.bind(letter.reason.clone()).bind(micros(now)).execute(&mut *conn).await?;
-    let sql = "INSERT INTO dead_letter_blobs (project_id, user_id, flush_id, position, blob_id, blob_type, tokens,
-            payload, created_at)
-        SELECT ?1, ?2, ?3, key, unhex(value ->> '$.id'), value ->> '$.type', value ->> '$.tokens',
-            value ->> '$.payload', value ->> '$.at'
-        FROM json_each(?4)";
-    let insert = query(sql).bind(key.project.as_str().to_owned()).bind(key.user.0).bind(flush_id.0);
-    insert.bind(to_json(&blobs_json(&blobs))?).execute(conn).await?;
-    Ok(())
-}
-
-pub(super) async fn dead_blob_ids(
-    conn: &mut SqliteConnection,
-    key: &UserKey,
-    blob_type: BlobType,
-) -> Result<Vec<BlobId>, DatabaseError> {
-    let sql = "SELECT blob_id FROM dead_letter_blobs WHERE project_id = ?1 AND user_id = ?2 AND blob_type = ?3
-        ORDER BY flush_id, position";
-    let select = query_scalar(sql).bind(key.project.as_str().to_owned()).bind(key.user.0).bind(blob_type.as_str());
-    let ids: Vec<Uuid> = select.fetch_all(conn).await?;
-    Ok(ids.into_iter().map(BlobId).collect())
 }
 
 pub(super) async fn record_answer(

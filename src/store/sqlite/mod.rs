@@ -9,6 +9,7 @@ mod database;
 mod error;
 mod events;
 mod flushes;
+mod letters;
 pub(crate) mod rows;
 mod slots;
 #[cfg(test)]
@@ -23,17 +24,17 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use memory::blob::BlobType;
 use memory::event::{Event, Gist};
-use memory::ids::{BlobId, EventId, FlushId, Incarnation, Owner, SlotId, UserKey};
+use memory::ids::{BlobId, EventId, FlushId, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
 use memory::ports::{
-    Answer, BlobPage, Commit, CommitReply, DeadLetter, EventFilter, FlushRecord, NewSlot, SlotChange, Store,
-    StoreError, StoredBlob, User, Written,
+    Answer, Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushRecord, NewSlot, Page, SlotChange,
+    Store, StoreError, StoredBlob, User, Written,
 };
 use memory::profile::Profile;
 use serde_json::{Map, Value};
 
 pub use database::{OpenError, SqliteDatabase, SqliteOptions, WriterStats};
 pub use error::DatabaseError;
-use rows::to_json;
+use rows::{life, to_json};
 
 /// The system of record in the embedded database.
 #[derive(Clone)]
@@ -93,6 +94,24 @@ impl Store for SqliteStore {
         let owner = owner.clone();
         let work = self.database.write(move |conn| Box::pin(async move { users::purge_done(conn, &owner, now).await }));
         Ok(work.await?)
+    }
+
+    async fn purge_orders_of(&self, key: &UserKey) -> Result<Vec<Owner>, StoreError> {
+        let key = key.clone();
+        let work = self.database.read(move |conn| Box::pin(async move { users::purge_orders_of(conn, &key).await }));
+        Ok(work.await?)
+    }
+
+    async fn is_buried(&self, owner: &Owner) -> Result<bool, StoreError> {
+        let owner = owner.clone();
+        let work = self.database.read(move |conn| Box::pin(async move { users::is_buried(conn, &owner).await }));
+        Ok(work.await?)
+    }
+
+    async fn revision(&self, key: &UserKey) -> Result<Option<(Incarnation, i64)>, StoreError> {
+        let key = key.clone();
+        let work = self.database.read(move |conn| Box::pin(async move { life(conn, &key).await }));
+        Ok(work.await?.map(|(incarnation, revision)| (Incarnation(incarnation), revision)))
     }
 
     async fn profile(&self, key: &UserKey) -> Result<Option<Profile>, StoreError> {
@@ -175,16 +194,27 @@ impl Store for SqliteStore {
         Ok(work.await?)
     }
 
-    async fn blob_ids(&self, key: &UserKey, blob_type: BlobType, page: BlobPage) -> Result<Vec<BlobId>, StoreError> {
+    async fn blob_ids(&self, key: &UserKey, blob_type: BlobType, page: Page) -> Result<Vec<BlobId>, StoreError> {
         let key = key.clone();
         let work =
             self.database.read(move |conn| Box::pin(async move { blobs::ids(conn, &key, blob_type, page).await }));
         Ok(work.await?)
     }
 
-    async fn delete_blob(&self, key: &UserKey, id: BlobId) -> Result<bool, StoreError> {
+    async fn delete_blob(&self, key: &UserKey, id: BlobId, now: Timestamp) -> Result<bool, StoreError> {
         let key = key.clone();
-        let work = self.database.write(move |conn| Box::pin(async move { blobs::delete(conn, &key, id).await }));
+        let work = self.database.write(move |conn| {
+            Box::pin(async move {
+                let kept = blobs::delete(conn, &key, id).await?;
+                Ok(letters::remove(conn, &key, id, now).await? || kept)
+            })
+        });
+        Ok(work.await?)
+    }
+
+    async fn withdraw_blob(&self, key: &UserKey, id: BlobId, now: Timestamp) -> Result<(), StoreError> {
+        let key = key.clone();
+        let work = self.database.write(move |conn| Box::pin(async move { blobs::withdraw(conn, &key, id, now).await }));
         Ok(work.await?)
     }
 
@@ -219,9 +249,39 @@ impl Store for SqliteStore {
 
     async fn dead_blob_ids(&self, key: &UserKey, blob_type: BlobType) -> Result<Vec<BlobId>, StoreError> {
         let key = key.clone();
+        let work =
+            self.database.read(move |conn| Box::pin(async move { letters::blob_ids(conn, &key, blob_type).await }));
+        Ok(work.await?)
+    }
+
+    async fn dead_letters(
+        &self,
+        project: &ProjectId,
+        user: Option<UserId>,
+        page: Page,
+    ) -> Result<Vec<DeadLetterHead>, StoreError> {
+        let project = project.clone();
+        let work =
+            self.database.read(move |conn| Box::pin(async move { letters::list(conn, &project, user, page).await }));
+        Ok(work.await?)
+    }
+
+    async fn dead_letter(
+        &self,
+        key: &UserKey,
+        flush_id: FlushId,
+    ) -> Result<Option<(Timestamp, DeadLetter)>, StoreError> {
+        let key = key.clone();
+        let work =
+            self.database.snapshot(move |conn| Box::pin(async move { letters::read(conn, &key, flush_id).await }));
+        Ok(work.await?)
+    }
+
+    async fn drop_dead_letter(&self, key: &UserKey, flush_id: FlushId, now: Timestamp) -> Result<bool, StoreError> {
+        let key = key.clone();
         let work = self
             .database
-            .read(move |conn| Box::pin(async move { flushes::dead_blob_ids(conn, &key, blob_type).await }));
+            .write(move |conn| Box::pin(async move { letters::drop_letter(conn, &key, flush_id, now).await }));
         Ok(work.await?)
     }
 

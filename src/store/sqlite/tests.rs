@@ -340,7 +340,15 @@ const FILL: &str = "
 async fn reads_go_by_an_index() {
     let folder = TempDir::new().unwrap();
     let database = open(&folder).await;
-    let reads = [events::EVENTS, events::GISTS, blobs::BLOB_IDS, flushes::DONE, slots::SLOTS, users::PURGE_ORDERS];
+    let reads = [
+        events::EVENTS,
+        events::GISTS,
+        blobs::BLOB_IDS,
+        flushes::APPLIED,
+        flushes::DEAD,
+        slots::SLOTS,
+        users::PURGE_ORDERS,
+    ];
     for fill in ["", FILL, "ANALYZE"] {
         run(&database, fill).await;
         for sql in reads.into_iter().chain(upkeep::FORGET) {

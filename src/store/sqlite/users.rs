@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use memory::ids::{Incarnation, Owner, ProjectId, UserId, UserKey};
 use memory::ports::User;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row, SqliteConnection, query, query_as};
+use sqlx::{FromRow, Row, SqliteConnection, query, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::error::DatabaseError;
@@ -91,6 +91,20 @@ pub(super) async fn purge_orders(conn: &mut SqliteConnection, limit: u32) -> Res
         incarnation: Incarnation(incarnation),
     };
     Ok(rows.into_iter().map(owner).collect())
+}
+
+pub(super) async fn purge_orders_of(conn: &mut SqliteConnection, key: &UserKey) -> Result<Vec<Owner>, DatabaseError> {
+    let sql = "SELECT incarnation FROM tombstones
+        WHERE project_id = ?1 AND user_id = ?2 AND purged_at IS NULL ORDER BY deleted_at";
+    let select = query_scalar(sql).bind(key.project.as_str().to_owned()).bind(key.user.0);
+    let lives: Vec<Uuid> = select.fetch_all(conn).await?;
+    Ok(lives.into_iter().map(|life| Owner { key: key.clone(), incarnation: Incarnation(life) }).collect())
+}
+
+pub(super) async fn is_buried(conn: &mut SqliteConnection, owner: &Owner) -> Result<bool, DatabaseError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM tombstones WHERE project_id = ?1 AND user_id = ?2 AND incarnation = ?3)";
+    let select = query_scalar(sql).bind(owner.key.project.as_str().to_owned()).bind(owner.key.user.0);
+    Ok(select.bind(owner.incarnation.0).fetch_one(conn).await?)
 }
 
 pub(super) async fn purge_done(

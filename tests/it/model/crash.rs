@@ -4,6 +4,7 @@ use std::thread::scope;
 
 use super::endpoint::{Endpoint, Turn};
 use super::room::world;
+use crate::crash::client::PATIENCE;
 use crate::crash::world::{Running, World};
 
 /// Asks for a flush of three messages and kills the server when it stands still at the point.
@@ -107,4 +108,79 @@ fn while_the_model_thinks() {
     take_up(&world).server.kill();
     world.check();
     assert_eq!(endpoint.calls(), 2);
+}
+
+/// Three messages that are a dead letter, and what the mock model answers from then on.
+fn letter(script: impl IntoIterator<Item = Turn>) -> (Endpoint, World, String) {
+    let bad = || Turn::Content(|_| Some("no".to_owned()));
+    let endpoint = Endpoint::start([bad(), bad()].into_iter().chain(script));
+    let world = world(&endpoint.base_url(), &[("POWERMEMO_FLUSH_MAX_ATTEMPTS", "1")]);
+    let running = world.start(&[]);
+    (0..3).for_each(|_| drop(world.must_say(&running.client, 0)));
+    running.client.flush(&world.users[0]).unwrap_err();
+    let list = running.client.call("GET", "/project/dead_letters", None).unwrap();
+    let id = list["dead_letters"][0]["id"].as_str().unwrap().to_owned();
+    running.server.kill();
+    (endpoint, world, id)
+}
+
+/// A call about a letter of which the server dies at this point.
+fn die_over(world: &World, point: &str, method: &str, path: &str) {
+    let running = world.start(&[("CRASH_POINT", point)]);
+    scope(|threads| {
+        let client = running.client.clone();
+        threads.spawn(move || client.call(method, path, None).is_ok());
+        running.wait_for(point);
+        running.server.kill();
+    });
+}
+
+/// The letter is queued, and nobody was told: neither the client nor an actor.
+#[test]
+fn after_requeue() {
+    let (_endpoint, world, id) = letter([]);
+    let path = format!("/users/dead_letters/{}/{id}", world.users[0]);
+    die_over(&world, "after_requeue", "POST", &format!("{path}/retry"));
+    assert_eq!(world.count("SELECT count(*) FROM journal_batches WHERE retried"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM dead_letter_blobs"), 3);
+    let running = take_up(&world);
+    assert_eq!(running.client.event_lines(&world.users[0]).len(), 3);
+    running.client.call("POST", &format!("{path}/retry"), None).unwrap_err();
+    running.server.kill();
+    world.check();
+}
+
+/// A letter that was being retried is out of the journal and still in the store: it can be dropped, or retried.
+#[test]
+fn after_withdraw() {
+    for drops in [true, false] {
+        let (_endpoint, world, id) = letter([Turn::Status(500, &[], serde_json::json!({}))]);
+        let path = format!("/users/dead_letters/{}/{id}", world.users[0]);
+        let running = world.start(&[]);
+        running.client.call("POST", &format!("{path}/retry"), None).unwrap();
+        // After the outage the batch waits for its next attempt, for longer than this test takes.
+        let began = std::time::Instant::now();
+        while world.count("SELECT count(*) FROM journal_batches WHERE retried AND tries = 1") == 0 {
+            assert!(began.elapsed() < PATIENCE, "the retry did not begin");
+            std::thread::yield_now();
+        }
+        running.server.kill();
+        die_over(&world, "after_withdraw", "DELETE", &path);
+        assert_eq!(world.count("SELECT count(*) FROM journal_entries"), 0);
+        assert_eq!(world.count("SELECT count(*) FROM dead_letter_blobs"), 3);
+        let running = world.start(&[]);
+        if drops {
+            running.client.call("DELETE", &path, None).unwrap();
+            running.client.call("POST", &format!("{path}/retry"), None).unwrap_err();
+        } else {
+            running.client.call("POST", &format!("{path}/retry"), None).unwrap();
+        }
+        // A retry is a flush in the background: this one waits for it.
+        running.client.flush(&world.users[0]).unwrap();
+        assert_eq!(running.client.event_lines(&world.users[0]).len(), if drops { 0 } else { 3 });
+        running.server.kill();
+        for sql in ["SELECT count(*) FROM journal_entries", "SELECT count(*) FROM dead_letters"] {
+            assert_eq!(world.count(sql), 0, "{sql}");
+        }
+    }
 }

@@ -151,7 +151,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
 }
 
 /// Reads a request, and returns its body.
-fn read(stream: &TcpStream) -> io::Result<Value> {
+pub(crate) fn read(stream: &TcpStream) -> io::Result<Value> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
@@ -172,7 +172,7 @@ fn read(stream: &TcpStream) -> io::Result<Value> {
     Ok(serde_json::from_slice(&body)?)
 }
 
-fn reply(stream: &mut TcpStream, status: u16, headers: &[(&str, &str)], body: &Value) -> io::Result<()> {
+pub(crate) fn reply(stream: &mut TcpStream, status: u16, headers: &[(&str, &str)], body: &Value) -> io::Result<()> {
     let body = body.to_string();
     let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
@@ -180,7 +180,7 @@ fn reply(stream: &mut TcpStream, status: u16, headers: &[(&str, &str)], body: &V
     stream.write_all(format!("{head}\r\nconnection: close\r\n{more}\r\n{body}").as_bytes())
 }
 
-fn completion(content: Option<String>) -> Value {
+pub(crate) fn completion(content: Option<String>) -> Value {
     json!({
         "id": "chatcmpl-scripted",
         "object": "chat.completion",

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "crash-points")]
 mod crash;
-mod endpoint;
+pub(crate) mod endpoint;
 mod mock;
 mod provider;
 mod room;

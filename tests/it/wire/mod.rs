@@ -1,17 +1,19 @@
 //! The wire format, case by case, against a server: one table for each resource, in `users.rs`, `blobs.rs` and so
 //! on. A server that passes serves the clients of the format.
 //!
-//! The servers use the built-in extractor and the default limits.
+//! The servers use the built-in extractor and the default limits, but for the life of dead letters.
 
 mod access;
 mod blobs;
 mod case;
 mod context;
 mod events;
+mod letters;
 mod profiles;
 mod roleplay;
 mod users;
 
+use crate::model::endpoint::Endpoint;
 use crate::server::Server as Process;
 
 use case::{Case, Server};
@@ -23,7 +25,7 @@ const ORIGINS: &str = "[\"https://app.example\"]";
 type Table = (&'static str, fn() -> Vec<Case>);
 
 /// All tables. Each makes its own users, so that they are independent of each other.
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 8] = [
     ("access", access::cases),
     ("users", users::cases),
     ("blobs", blobs::cases),
@@ -31,6 +33,7 @@ const TABLES: [Table; 7] = [
     ("events", events::cases),
     ("context", context::cases),
     ("roleplay", roleplay::cases),
+    ("letters", letters::cases),
 ];
 
 /// Runs all tables against the server at `base` ("http://127.0.0.1:8019").
@@ -60,4 +63,12 @@ fn a_server_without_a_token_answers_its_own_machine_alone() {
 fn a_server_can_keep_chats_under_another_project() {
     let server = Process::start(&[("PROJECT_ID", "wire"), ("POWERMEMO_PERSISTENT_CHAT_BLOBS", "true")]);
     replay(&server.base, None, &[("kept", blobs::kept_cases)]);
+}
+
+#[test]
+fn a_server_whose_model_fails_keeps_dead_letters() {
+    let endpoint = Endpoint::start(letters::script());
+    let base_url = endpoint.base_url();
+    let server = Process::start(&[&letters::IMPATIENT[..], &[("POWERMEMO_LLM_BASE_URL", &base_url)]].concat());
+    replay(&server.base, None, &[("letters", letters::life)]);
 }

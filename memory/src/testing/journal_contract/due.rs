@@ -1,5 +1,7 @@
 //! The due index.
 
+use jiff::Timestamp;
+
 use super::kit::{Kit, LEASE, blob, secs, take};
 use crate::blob::BlobType;
 use crate::ids::Owner;
@@ -131,4 +133,79 @@ pub async fn nothing_is_due_when_nothing_waits(kit: Kit) {
     kit.journal.remove(&owner, id).await.unwrap();
     kit.advance(secs(1000)).await;
     assert_eq!(kit.due(secs(0), 10).await, []);
+}
+
+/// All that is due, by pages that begin where the last one ended.
+async fn pages(kit: &Kit, limit: u32) -> Vec<Vec<(Timestamp, Due)>> {
+    let (mut pages, mut from) = (Vec::<Vec<(Timestamp, Due)>>::new(), None);
+    loop {
+        let page = kit.journal.due(secs(0), from, limit).await.unwrap();
+        let Some((last, _)) = page.last() else { return pages };
+        if from == Some(*last) && pages.last().is_some_and(|before| page.iter().all(|due| before.contains(due))) {
+            return pages;
+        }
+        from = Some(*last);
+        pages.push(page);
+        assert!(pages.len() < 100, "the pages go round in circles");
+    }
+}
+
+pub async fn what_is_due_is_paged(kit: Kit) {
+    let mut order = Vec::new();
+    for number in 0..40 {
+        let owner = kit.owner().await;
+        kit.chat(&owner, 1).await;
+        if number % 3 == 0 {
+            let claimed = kit.claim(&owner, take()).await;
+            assert!(kit.release(&owner, &claimed, secs(0), false).await);
+        }
+        order.push(chats(&owner));
+        kit.advance(secs(10)).await;
+    }
+    for limit in [1, 2, 7, 40, 100] {
+        let pages = pages(&kit, limit).await;
+        let mut seen: Vec<Due> = Vec::new();
+        for (since, due) in pages.iter().flatten() {
+            assert!(pages.iter().flatten().all(|(other, d)| d != due || other == since));
+            if !seen.contains(due) {
+                seen.push(due.clone());
+            }
+        }
+        assert_eq!(seen, order, "{limit} a page");
+        // One more where a page begins with the last of the one before.
+        assert!(pages.iter().all(|page| page.len() <= limit as usize + 1), "{limit} a page");
+    }
+    let since: Vec<_> =
+        kit.journal.due(secs(0), None, 100).await.unwrap().into_iter().map(|(since, _)| since).collect();
+    assert!(since.is_sorted());
+    let half = kit.journal.due(secs(0), Some(since[20]), 100).await.unwrap();
+    assert_eq!(half.into_iter().map(|(_, due)| due).collect::<Vec<_>>(), order[20..]);
+}
+
+pub async fn what_is_due_at_one_instant_is_one_page(kit: Kit) {
+    // Adopted at the same instant, as by a group of appends.
+    let mut owners = Vec::new();
+    let (model, appended_at) = (kit.owner().await, Timestamp::from_second(1_700_000_000).unwrap());
+    kit.chat(&model, 1).await;
+    let mut holding = kit.journal.holding(&model).await.unwrap();
+    kit.journal.hand_over(&model).await.unwrap();
+    for _ in 0..9 {
+        let owner = kit.owner().await;
+        holding.waiting[0].appended_at = appended_at;
+        holding.waiting[0].blob = blob(BlobType::Chat, 1);
+        kit.journal.adopt(&owner, &holding).await.unwrap();
+        owners.push(chats(&owner));
+    }
+    let later = kit.owner().await;
+    kit.chat(&later, 1).await;
+    owners.push(chats(&later));
+    let mut seen: Vec<Due> = Vec::new();
+    for (_, due) in pages(&kit, 3).await.into_iter().flatten() {
+        if !seen.contains(&due) {
+            seen.push(due);
+        }
+    }
+    assert_eq!(seen.len(), owners.len());
+    assert!(owners.iter().all(|due| seen.contains(due)));
+    assert_eq!(seen.last(), owners.last());
 }

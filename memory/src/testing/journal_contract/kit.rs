@@ -174,6 +174,7 @@ impl Kit {
 
     /// Owners with something that has waited for `age`, at most `limit`.
     pub(super) async fn due(&self, age: Duration, limit: u32) -> Vec<Due> {
-        self.journal.due(age, limit).await.unwrap()
+        let due = self.journal.due(age, None, limit).await.unwrap();
+        due.into_iter().map(|(_, due)| due).collect()
     }
 }

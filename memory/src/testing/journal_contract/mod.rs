@@ -13,7 +13,9 @@ pub mod batches;
 pub mod claims;
 pub mod due;
 mod kit;
+pub mod moves;
 pub mod purge;
+pub mod requeues;
 pub mod take;
 
 pub use kit::{JournalHarness, Kit, SLACK};
@@ -93,7 +95,22 @@ macro_rules! journal_contract_tests {
                 batches_and_buffers_are_ordered_together
                 each_owner_and_type_is_due_once
                 a_discard_shows_what_waits
-                nothing_is_due_when_nothing_waits;
+                nothing_is_due_when_nothing_waits
+                what_is_due_is_paged
+                what_is_due_at_one_instant_is_one_page;
+            requeues:
+                requeued_blobs_come_before_what_waits
+                a_requeue_of_an_unused_owner_works
+                a_requeue_beside_an_open_batch_is_busy
+                a_requeue_of_known_blobs_changes_nothing
+                a_requeued_batch_stays_one
+                a_purged_owner_gets_nothing_back;
+            moves:
+                a_holding_is_all_that_is_held
+                what_was_handed_over_can_be_adopted
+                claims_do_not_move
+                a_retried_batch_moves_as_one
+                owners_are_paged;
             purge:
                 a_purge_removes_everything
                 a_purge_is_for_good

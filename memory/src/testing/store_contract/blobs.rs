@@ -1,9 +1,9 @@
 //! Blobs that outlive their flush.
 
-use super::kit::{Kit, at, blob_id, commit, stored};
+use super::kit::{Kit, at, blob_id, commit, key_in, stored};
 use crate::blob::BlobType;
 use crate::ids::{BlobId, Owner};
-use crate::ports::{BlobPage, Commit, StoredBlob};
+use crate::ports::{Commit, CommitReply, Page, StoredBlob};
 use crate::testing::texts;
 
 async fn keep(kit: &Kit, owner: &Owner, keep: &[StoredBlob]) {
@@ -13,7 +13,7 @@ async fn keep(kit: &Kit, owner: &Owner, keep: &[StoredBlob]) {
 }
 
 async fn page(kit: &Kit, owner: &Owner, blob_type: BlobType, offset: u64, limit: u64) -> Vec<BlobId> {
-    kit.store.blob_ids(&owner.key, blob_type, BlobPage { offset, limit }).await.unwrap()
+    kit.store.blob_ids(&owner.key, blob_type, Page { offset, limit }).await.unwrap()
 }
 
 pub async fn a_blob_is_as_it_was_kept(kit: Kit) {
@@ -59,11 +59,11 @@ pub async fn a_blob_is_deleted(kit: Kit) {
     let plan = kit.plan(&owner, at(5)).await;
     let blob_ids = blobs.iter().map(|b| b.blob.id).collect();
     kit.done(&Commit { blob_ids, keep: blobs.to_vec(), ..plan }).await;
-    assert!(kit.store.delete_blob(&owner.key, blobs[0].blob.id).await.unwrap());
+    assert!(kit.store.delete_blob(&owner.key, blobs[0].blob.id, at(9)).await.unwrap());
     assert_eq!(kit.store.blob(&owner.key, blobs[0].blob.id).await.unwrap(), None);
     assert_eq!(page(&kit, &owner, BlobType::Chat, 0, 10).await, [blobs[1].blob.id]);
-    assert!(!kit.store.delete_blob(&owner.key, blobs[0].blob.id).await.unwrap());
-    assert!(!kit.store.delete_blob(&owner.key, blob_id()).await.unwrap());
+    assert!(!kit.store.delete_blob(&owner.key, blobs[0].blob.id, at(9)).await.unwrap());
+    assert!(!kit.store.delete_blob(&owner.key, blob_id(), at(9)).await.unwrap());
     assert_eq!(kit.events(&owner).await.len(), 1, "what was made of it stays");
 }
 
@@ -80,4 +80,21 @@ pub async fn blob_text_round_trips(kit: Kit) {
         let read = kit.store.blob(&owner.key, blob.blob.id).await.unwrap().unwrap();
         assert!(read == blob, "a blob must come back as it went in");
     }
+}
+
+pub async fn a_withdrawn_blob_takes_no_effect(kit: Kit) {
+    let owner = kit.owner().await;
+    let [withdrawn, applied] = [blob_id(), blob_id()];
+    let plan = kit.plan(&owner, at(5)).await;
+    kit.done(&Commit { blob_ids: vec![applied], ..plan }).await;
+    for id in [withdrawn, withdrawn, applied] {
+        kit.store.withdraw_blob(&owner.key, id, at(6)).await.unwrap();
+    }
+    // An older journal brings it back.
+    let plan = kit.plan(&owner, at(7)).await;
+    let again = Commit { blob_ids: vec![withdrawn], ..plan };
+    assert_eq!(kit.commit(&again).await, CommitReply::AppliedBefore(vec![withdrawn]));
+    let stranger = key_in("suite");
+    kit.store.withdraw_blob(&stranger, withdrawn, at(6)).await.unwrap();
+    assert_eq!(kit.harness.rows_of(&stranger).await, 0);
 }

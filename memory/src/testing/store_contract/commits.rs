@@ -3,7 +3,7 @@
 use super::kit::{Kit, at, blob_id, commit, event, flush_id, flushed_slot, new_slot, slot_of, stored};
 use crate::blob::BlobType;
 use crate::ids::{IdSource, Incarnation, Owner, SystemIds};
-use crate::ports::{BlobPage, Commit, CommitReply, FlushOutcome, FlushResult, SlotChange};
+use crate::ports::{Commit, CommitReply, FlushOutcome, FlushResult, Page, SlotChange};
 use crate::profile::{Slot, SlotWrite};
 
 /// A commit with something of everything.
@@ -221,9 +221,9 @@ pub async fn blobs_of_other_users_do_not_clash(kit: Kit) {
         let mut commit = full(&kit, &owner).await;
         (commit.blob_ids, commit.keep) = (first.blob_ids.clone(), first.keep.clone());
         kit.done(&commit).await;
-        let page = BlobPage { offset: 0, limit: 10 };
+        let page = Page { offset: 0, limit: 10 };
         assert_eq!(kit.store.blob_ids(&owner.key, BlobType::Chat, page).await.unwrap().len(), 2);
-        assert!(kit.store.delete_blob(&owner.key, first.blob_ids[0]).await.unwrap());
+        assert!(kit.store.delete_blob(&owner.key, first.blob_ids[0], at(9)).await.unwrap());
         assert!(kit.store.blob(&one.key, first.blob_ids[0]).await.unwrap().is_some());
     }
 }
@@ -235,7 +235,7 @@ pub async fn deleted_blobs_stay_applied(kit: Kit) {
     let (event, _) = first.event.unwrap();
     assert!(kit.store.delete_event(&owner.key, event.id).await.unwrap());
     for id in &first.blob_ids {
-        assert!(kit.store.delete_blob(&owner.key, *id).await.unwrap());
+        assert!(kit.store.delete_blob(&owner.key, *id, at(9)).await.unwrap());
     }
     let mut second = full(&kit, &owner).await;
     second.blob_ids = first.blob_ids[..1].to_vec();

@@ -3,7 +3,7 @@
 use super::kit::{Kit, answer, at, blob_id, flush_id, flushed_slot, key_in, letter, record, stored};
 use crate::blob::BlobType;
 use crate::ids::{FlushId, Owner};
-use crate::ports::{BlobPage, Commit, CommitReply, EventFilter, FlushOutcome};
+use crate::ports::{Commit, CommitReply, EventFilter, FlushOutcome, Page};
 use crate::profile::SlotWrite;
 
 /// Gives a user rows in every table, and returns the commit among them.
@@ -27,7 +27,7 @@ async fn assert_nothing(kit: &Kit, owner: &Owner, commit: &Commit) {
     let event_id = commit.event.as_ref().unwrap().0.id;
     assert_eq!(store.event(key, event_id).await.unwrap(), None);
     assert_eq!(store.blob(key, commit.blob_ids[0]).await.unwrap(), None);
-    let page = BlobPage { offset: 0, limit: 10 };
+    let page = Page { offset: 0, limit: 10 };
     assert_eq!(store.blob_ids(key, BlobType::Chat, page).await.unwrap(), []);
     assert_eq!(store.flush(key, commit.flush_id).await.unwrap(), None);
     assert_eq!(store.dead_blob_ids(key, BlobType::Chat).await.unwrap(), []);
@@ -102,6 +102,20 @@ pub async fn each_life_has_its_purge_order(kit: Kit) {
     assert_eq!(kit.store.purge_orders(10).await.unwrap(), [first.clone(), second.clone()]);
     kit.store.purge_done(&first, at(3)).await.unwrap();
     assert_eq!(kit.store.purge_orders(10).await.unwrap(), [second]);
+}
+
+pub async fn an_ended_life_is_known(kit: Kit) {
+    let [first, neighbour] = [kit.owner().await, kit.owner().await];
+    assert!(!kit.store.is_buried(&first).await.unwrap());
+    kit.store.delete_user(&first.key, at(1)).await.unwrap();
+    kit.store.delete_user(&neighbour.key, at(1)).await.unwrap();
+    let second = kit.create(&first.key).await;
+    assert!(kit.store.is_buried(&first).await.unwrap());
+    assert!(!kit.store.is_buried(&second).await.unwrap());
+    assert_eq!(kit.store.purge_orders_of(&first.key).await.unwrap(), std::slice::from_ref(&first));
+    kit.store.purge_done(&first, at(2)).await.unwrap();
+    assert_eq!(kit.store.purge_orders_of(&first.key).await.unwrap(), []);
+    assert!(kit.store.is_buried(&first).await.unwrap(), "a purge does not bring it back");
 }
 
 /// Leaves, all before `at(10)`: two applied blobs, an answer of an ended flush and one of a flush that has not

@@ -6,7 +6,7 @@ use super::kit::{Kit, answer, at, blob_id, flush_id, key_in, letter, object, rec
 use crate::blob::BlobType;
 use crate::event::{Event, Gist};
 use crate::ids::{BlobId, FlushId, Owner, SlotId, UserKey};
-use crate::ports::{BlobPage, Commit, EventFilter, FlushOutcome, SlotChange, Written};
+use crate::ports::{Commit, EventFilter, FlushOutcome, Page, SlotChange, Written};
 
 /// Everything of one user that another must not see.
 struct Secret {
@@ -15,6 +15,7 @@ struct Secret {
     event: (Event, Vec<Gist>),
     blob: BlobId,
     flush_id: FlushId,
+    letter: FlushId,
 }
 
 async fn secret(kit: &Kit, key: &UserKey) -> Secret {
@@ -25,9 +26,10 @@ async fn secret(kit: &Kit, key: &UserKey) -> Secret {
     kit.store.record_answer(&owner, commit.flush_id, 0, &answer("secret"), at(2)).await.unwrap();
     kit.done(&commit).await;
     let dead = letter(&[stored(blob_id(), BlobType::Chat, at(3))]);
-    kit.store.end_flush(&owner, flush_id(), &record(FlushOutcome::Dead), Some(&dead), at(3)).await.unwrap();
+    let dead_flush = flush_id();
+    kit.store.end_flush(&owner, dead_flush, &record(FlushOutcome::Dead), Some(&dead), at(3)).await.unwrap();
     let event = commit.event.unwrap();
-    Secret { owner, slot, event, blob: commit.blob_ids[0], flush_id: commit.flush_id }
+    Secret { owner, slot, event, blob: commit.blob_ids[0], flush_id: commit.flush_id, letter: dead_flush }
 }
 
 /// Asserts that nothing of the secret can be read under this address.
@@ -38,10 +40,12 @@ async fn assert_hidden(kit: &Kit, key: &UserKey, secret: &Secret) {
     assert_eq!(store.gists(key, 10).await.unwrap().map(|(_, gists)| gists).unwrap_or_default(), []);
     assert_eq!(store.profile(key).await.unwrap().map(|p| p.slots).unwrap_or_default(), []);
     assert_eq!(store.blob(key, secret.blob).await.unwrap(), None);
-    let page = BlobPage { offset: 0, limit: 10 };
+    let page = Page { offset: 0, limit: 10 };
     assert_eq!(store.blob_ids(key, BlobType::Chat, page).await.unwrap(), []);
     assert_eq!(store.flush(key, secret.flush_id).await.unwrap(), None);
     assert_eq!(store.dead_blob_ids(key, BlobType::Chat).await.unwrap(), []);
+    assert_eq!(store.dead_letters(&key.project, Some(key.user), page).await.unwrap(), []);
+    assert_eq!(store.dead_letter(key, secret.letter).await.unwrap(), None);
     assert_eq!(store.answer(key, secret.flush_id, 0).await.unwrap(), None);
 }
 
@@ -62,7 +66,8 @@ async fn assert_safe(kit: &Kit, key: &UserKey, secret: &Secret) {
         assert_eq!(written, Written::Unknown);
     }
     assert!(!store.delete_event(key, secret.event.0.id).await.unwrap());
-    assert!(!store.delete_blob(key, secret.blob).await.unwrap());
+    assert!(!store.delete_blob(key, secret.blob, at(9)).await.unwrap());
+    assert!(!store.drop_dead_letter(key, secret.letter, at(9)).await.unwrap());
     assert_eq!(state().await, before);
     assert_eq!(store.event(theirs, secret.event.0.id).await.unwrap().unwrap().1, secret.event.1);
     assert!(store.blob(theirs, secret.blob).await.unwrap().is_some());

@@ -158,6 +158,7 @@ pub(super) fn commit(owner: &Owner, base_revision: i64, now: Timestamp) -> Commi
         flush_id: flush_id(),
         base_revision,
         blob_ids: vec![blob_id()],
+        retried: false,
         record: record(FlushOutcome::Committed),
         slots: Vec::new(),
         event: None,

@@ -13,6 +13,7 @@ pub mod events;
 pub mod flushes;
 pub mod isolation;
 mod kit;
+pub mod letters;
 pub mod races;
 pub mod slots;
 pub mod users;
@@ -33,7 +34,8 @@ macro_rules! store_contract_tests {
                 a_user_id_is_taken_once
                 a_user_may_have_no_data
                 updating_a_user_replaces_its_data
-                an_unknown_user_has_nothing;
+                an_unknown_user_has_nothing
+                the_revision_follows_the_memory;
             slots:
                 a_slot_is_added_with_revision_one
                 adding_a_slot_may_be_repeated
@@ -65,6 +67,7 @@ macro_rules! store_contract_tests {
                 blobs_are_paged_newest_first
                 blobs_of_one_instant_come_last_stored_first
                 a_blob_is_deleted
+                a_withdrawn_blob_takes_no_effect
                 blob_text_round_trips;
             commits:
                 a_commit_stores_everything
@@ -95,6 +98,14 @@ macro_rules! store_contract_tests {
                 the_first_answer_counts
                 answers_are_kept_by_part
                 a_deleted_user_gets_no_answer;
+            letters:
+                letters_are_listed_newest_first
+                a_letter_is_as_it_was_buried
+                a_dropped_letter_never_comes_back
+                a_deleted_blob_leaves_its_letter
+                a_retried_commit_takes_its_blobs_out_of_their_letters
+                a_blob_that_dies_again_moves_to_the_new_letter
+                letters_go_with_their_user;
             races:
                 concurrent_commits_of_a_flush_happen_once
                 concurrent_commits_at_one_revision_happen_once
@@ -110,6 +121,7 @@ macro_rules! store_contract_tests {
                 a_user_made_anew_inherits_nothing
                 purge_orders_wait_until_done
                 each_life_has_its_purge_order
+                an_ended_life_is_known
                 old_rows_are_forgotten
                 forgetting_has_a_limit
                 young_rows_are_kept;

@@ -60,3 +60,15 @@ pub async fn an_unknown_user_has_nothing(kit: Kit) {
     assert_eq!(kit.store.gists(&key, 10).await.unwrap(), None);
     assert_eq!(kit.harness.rows_of(&key).await, 0);
 }
+
+pub async fn the_revision_follows_the_memory(kit: Kit) {
+    assert_eq!(kit.store.revision(&key_in("suite")).await.unwrap(), None);
+    let owner = kit.owner().await;
+    assert_eq!(kit.store.revision(&owner.key).await.unwrap(), Some((owner.incarnation, 0)));
+    kit.slot(&owner, "a", at(1)).await;
+    let plan = kit.plan(&owner, at(2)).await;
+    kit.done(&plan).await;
+    let revision = kit.profile(&owner).await.revision;
+    assert_eq!(kit.store.revision(&owner.key).await.unwrap(), Some((owner.incarnation, revision)));
+    assert_eq!(revision, 2);
+}
