@@ -1,5 +1,6 @@
 //! Powermemo, the shell: command line, configuration, HTTP, and the adapters behind the ports of the memory.
 
+pub mod changes;
 pub mod cli;
 pub mod config;
 pub mod http;

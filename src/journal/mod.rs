@@ -1,3 +1,5 @@
 //! The durable mirror of all buffers: adapters of [`memory::ports::Journal`].
 
+pub mod postgres;
 pub mod sqlite;
+pub mod transfer;

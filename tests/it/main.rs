@@ -5,6 +5,8 @@
 
 mod crash;
 mod model;
+mod postgres;
 mod server;
+mod services;
 mod sqlite;
 mod wire;

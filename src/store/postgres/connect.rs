@@ -1,0 +1,212 @@
+//! Reaching a Postgres server, and bringing its tables up to date.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection, query_scalar};
+use tokio::time::{Instant, sleep, timeout};
+
+/// What a URL begins with.
+const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+/// The oldest version that will do, as the server numbers it.
+const OLDEST_VERSION: i32 = 140_000;
+/// How long an attempt to connect may take.
+const ATTEMPT: Duration = Duration::from_secs(5);
+/// The pause between attempts to connect.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long it may take to bring the tables up to date, the wait for another process that does so included.
+const MIGRATION: Duration = Duration::from_secs(600);
+/// Statements kept prepared per connection: more than there are in this crate.
+const PREPARED_STATEMENTS: usize = 200;
+
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Limits of a [`super::PostgresDatabase`].
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    /// Connections at most, besides the few that listen or hold a lock.
+    pub max_connections: u32,
+    /// How long a call waits for a connection.
+    pub acquire_timeout: Duration,
+    /// How long Postgres works on a statement.
+    pub statement_timeout: Duration,
+    /// How long a statement waits for a lock.
+    pub lock_timeout: Duration,
+    /// How long Postgres keeps a transaction open of which it hears nothing.
+    pub idle_in_transaction_timeout: Duration,
+    /// How long a call takes as a whole. To be longer than the others: it is for networks that fall silent.
+    pub call_timeout: Duration,
+    /// How long start-up waits for a server that is not there yet.
+    pub start_timeout: Duration,
+    /// What the server calls these connections in its views.
+    pub application_name: String,
+}
+
+impl Default for PostgresOptions {
+    /// Ten connections; 5 s for a connection, 10 s a statement, 5 s for a lock, 5 s idle in a transaction, 20 s a
+    /// call, 15 s for the server to start; `powermemo`.
+    fn default() -> Self {
+        Self {
+            max_connections: 10,
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(10),
+            lock_timeout: Duration::from_secs(5),
+            idle_in_transaction_timeout: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(20),
+            start_timeout: Duration::from_secs(15),
+            application_name: "powermemo".into(),
+        }
+    }
+}
+
+/// Why the database could not be opened. No text holds the password.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The URL cannot be read.
+    #[error("the URL of the database cannot be read: {0}")]
+    Url(String),
+    /// The server did not let us in, or is not there.
+    #[error("cannot connect to Postgres at {target}: {reason}")]
+    Unreachable {
+        /// Host, port, database and user.
+        target: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The server is too old.
+    #[error("Postgres at {target} is of version {version}: 14 or newer is needed")]
+    TooOld {
+        /// Host, port, database and user.
+        target: String,
+        /// What it says it is.
+        version: String,
+    },
+    /// The tables cannot be brought up to date; a newer version may have written them.
+    #[error("the tables in Postgres at {target} cannot be brought up to date")]
+    Migrate {
+        /// Host, port, database and user.
+        target: String,
+        /// What went wrong.
+        source: MigrateError,
+    },
+}
+
+/// How to connect, as it stands in a URL, with nothing of ours.
+pub(super) fn parse(url: &str) -> Result<PgConnectOptions, ConnectError> {
+    // The library takes any scheme.
+    if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(ConnectError::Url(format!("it does not begin with {} or {}", SCHEMES[0], SCHEMES[1])));
+    }
+    let options = PgConnectOptions::from_str(url).map_err(|error| ConnectError::Url(error.to_string()))?;
+    Ok(options.disable_statement_logging().statement_cache_capacity(PREPARED_STATEMENTS))
+}
+
+/// Host, port, database and user: what to call a server in messages.
+pub(super) fn target(url: &PgConnectOptions) -> String {
+    let socket = url.get_socket().map(|path| path.display().to_string());
+    let host = socket.unwrap_or_else(|| url.get_host().to_owned());
+    let database = url.get_database().unwrap_or_else(|| url.get_username());
+    format!("{host}:{}, database {database}, as user {}", url.get_port(), url.get_username())
+}
+
+/// With limits in force on the server, for connections of the pool.
+pub(super) fn limited(url: &PgConnectOptions, options: &PostgresOptions) -> PgConnectOptions {
+    let millis = |limit: Duration| limit.as_millis().max(1).to_string();
+    url.clone().application_name(&options.application_name).options([
+        ("statement_timeout", millis(options.statement_timeout)),
+        ("lock_timeout", millis(options.lock_timeout)),
+        ("idle_in_transaction_session_timeout", millis(options.idle_in_transaction_timeout)),
+    ])
+}
+
+/// Waits for the server to be there, and makes sure that it is new enough.
+pub(super) async fn reach(url: &PgConnectOptions, options: &PostgresOptions) -> Result<PgConnection, ConnectError> {
+    let target = target(url);
+    // No limits on the server: a migration may take its time, or wait for that of another process.
+    let mut conn =
+        first(&url.clone().application_name(&options.application_name), options.start_timeout, &target).await?;
+    let refused = |error: sqlx::Error| ConnectError::Unreachable { target: target.clone(), reason: error.to_string() };
+    let version = async {
+        let number: i32 =
+            query_scalar("SELECT current_setting('server_version_num')::int").fetch_one(&mut conn).await?;
+        let name: String = query_scalar("SELECT current_setting('server_version')").fetch_one(&mut conn).await?;
+        Ok((number, name))
+    };
+    let (number, version) = within(ATTEMPT, version).await.map_err(refused)?;
+    if number < OLDEST_VERSION {
+        return Err(ConnectError::TooOld { target, version });
+    }
+    Ok(conn)
+}
+
+/// Brings the tables up to date. Other processes may do the same.
+pub(super) async fn migrate(url: &PgConnectOptions, mut conn: PgConnection) -> Result<(), ConnectError> {
+    let target = target(url);
+    let failed = |source| ConnectError::Migrate { target: target.clone(), source };
+    match timeout(MIGRATION, MIGRATIONS.run_direct(None, &mut conn, false)).await {
+        Ok(migrated) => migrated.map_err(failed)?,
+        Err(_) => return Err(failed(MigrateError::Execute(sqlx::Error::PoolTimedOut))),
+    }
+    timeout(ATTEMPT, conn.close()).await.ok();
+    Ok(())
+}
+
+/// The first connection, waited for.
+async fn first(url: &PgConnectOptions, patience: Duration, target: &str) -> Result<PgConnection, ConnectError> {
+    let deadline = Instant::now() + patience;
+    let mut waited = false;
+    loop {
+        let error = match within(ATTEMPT, url.connect()).await {
+            Ok(conn) => return Ok(conn),
+            Err(error) => error,
+        };
+        if !may_pass(&error) || Instant::now() + PAUSE > deadline {
+            return Err(ConnectError::Unreachable { target: target.to_owned(), reason: reason(&error) });
+        }
+        if !std::mem::replace(&mut waited, true) {
+            tracing::warn!("waiting for Postgres at {target}: {}", reason(&error));
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    timeout(limit, work).await.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+}
+
+fn reason(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(e) => e.message().to_owned(),
+        sqlx::Error::Io(e) => e.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// Whether a server that answers so, or not at all, may be there in a moment.
+fn may_pass(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(e) => {
+            let code = e.code().unwrap_or_default();
+            code.starts_with("57P0") || code.starts_with("08") || code.starts_with("53")
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_is_in_no_message() {
+        let url = parse("postgres://me:secret@db.example:6543/memory?sslmode=require").unwrap();
+        assert_eq!(target(&url), "db.example:6543, database memory, as user me");
+        for wrong in ["postgres://me:secret@host:port/x", "http://me:secret@host", "me:secret@host"] {
+            let error = parse(wrong).map(drop).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The profile and the history of its slots.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use memory::ids::{Incarnation, SlotId, UserKey};
+use memory::ports::{NewSlot, SlotChange};
+use memory::profile::{Author, Profile, Slot, SlotWrite};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row, query, query_as, query_scalar};
+use uuid::Uuid;
+
+use super::error::DatabaseError;
+use super::rows::{About, json_column, lock, micros, text, time_column, to_json};
+
+/// One statement, so that the revision belongs to the slots. A user without slots is one row without a slot.
+const PROFILE: &str = "SELECT u.incarnation, u.revision AS memory_revision,
+        s.slot_id, s.topic, s.sub_topic, s.content, s.attributes, s.revision, s.created_at, s.updated_at
+    FROM users AS u LEFT JOIN profile_slots AS s ON s.project_id = u.project_id AND s.user_id = u.user_id
+    WHERE u.project_id = $1 AND u.user_id = $2 ORDER BY s.updated_at DESC, s.slot_id DESC";
+
+/// Changes slots and adds to their history; returns the number of slots that were changed. Each slot is in the list
+/// once: all parts of a statement see the tables as they were before it.
+const WRITE: &str = "WITH writes AS MATERIALIZED (
+        SELECT * FROM unnest($5::text[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[],
+            $12::bigint[], $13::bigint[])
+        WITH ORDINALITY
+            AS w (action, slot_id, topic, sub_topic, content, attributes, revision, created_at, updated_at, number)
+    ), inserted AS (
+        INSERT INTO profile_slots (project_id, user_id, slot_id, topic, sub_topic, content, attributes, revision,
+            created_at, updated_at)
+        SELECT $1, $2, slot_id, topic, sub_topic, content, attributes, revision, created_at, updated_at
+        FROM writes WHERE action = 'insert' RETURNING slot_id
+    ), updated AS (
+        UPDATE profile_slots AS s SET topic = w.topic, sub_topic = w.sub_topic, content = w.content,
+            attributes = w.attributes, revision = w.revision, updated_at = w.updated_at
+        FROM writes AS w
+        WHERE s.project_id = $1 AND s.user_id = $2 AND s.slot_id = w.slot_id AND w.action = 'update'
+        RETURNING s.slot_id
+    ), deleted AS (
+        DELETE FROM profile_slots AS s USING writes AS w
+        WHERE s.project_id = $1 AND s.user_id = $2 AND s.slot_id = w.slot_id AND w.action = 'delete'
+        RETURNING s.slot_id
+    ), logged AS (
+        INSERT INTO slot_revisions (project_id, user_id, slot_id, entry, revision, action, author, flush_id, topic,
+            sub_topic, content, attributes, at)
+        SELECT $1, $2, w.slot_id, 1 + coalesce((SELECT max(entry) FROM slot_revisions AS r
+                WHERE r.project_id = $1 AND r.user_id = $2 AND r.slot_id = w.slot_id), 0),
+            w.revision, w.action, CASE WHEN $3::uuid IS NULL THEN 'client' ELSE 'flush' END, $3, w.topic, w.sub_topic,
+            w.content, w.attributes, $4
+        FROM writes AS w ORDER BY w.number
+    )
+    SELECT (SELECT count(*) FROM inserted) + (SELECT count(*) FROM updated) + (SELECT count(*) FROM deleted)";
+
+struct SlotRow(Slot);
+
+impl<'r> FromRow<'r, PgRow> for SlotRow {
+    fn from_row(row: &'r PgRow) -> sqlx::Result<Self> {
+        Ok(Self(Slot {
+            id: SlotId(row.try_get("slot_id")?),
+            topic: row.try_get("topic")?,
+            sub_topic: row.try_get("sub_topic")?,
+            content: row.try_get("content")?,
+            attributes: json_column(row, "attributes")?,
+            revision: row.try_get("revision")?,
+            created_at: time_column(row, "created_at")?,
+            updated_at: time_column(row, "updated_at")?,
+        }))
+    }
+}
+
+pub(super) async fn profile(conn: &mut PgConnection, key: &UserKey) -> Result<Option<Profile>, DatabaseError> {
+    let rows = query(PROFILE).user(key).fetch_all(conn).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let incarnation = Incarnation(first.try_get("incarnation")?);
+    let revision = first.try_get("memory_revision")?;
+    let mut slots = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if row.try_get::<Option<Uuid>, _>("slot_id")?.is_some() {
+            slots.push(SlotRow::from_row(row)?.0);
+        }
+    }
+    Ok(Some(Profile { incarnation, revision, slots }))
+}
+
+pub(super) async fn add(
+    conn: &mut PgConnection,
+    key: &UserKey,
+    slot: &NewSlot,
+    now: Timestamp,
+) -> Result<bool, DatabaseError> {
+    if lock(conn, key).await?.is_none() {
+        return Ok(false);
+    }
+    if one(conn, key, slot.id).await?.is_some() {
+        // What a repeated call finds after an outcome that was unknown.
+        return Ok(true);
+    }
+    let NewSlot { id, topic, sub_topic, content, attributes } = slot.clone();
+    let slot = Slot { id, topic, sub_topic, content, attributes, revision: 1, created_at: now, updated_at: now };
+    change(conn, key, SlotWrite::Insert(slot), now).await?;
+    Ok(true)
+}
+
+pub(super) async fn update(
+    conn: &mut PgConnection,
+    key: &UserKey,
+    id: SlotId,
+    asked: &SlotChange,
+    now: Timestamp,
+) -> Result<bool, DatabaseError> {
+    if lock(conn, key).await?.is_none() {
+        return Ok(false);
+    }
+    let Some(mut slot) = one(conn, key, id).await? else { return Ok(false) };
+    slot.content.clone_from(&asked.content);
+    if let Some((topic, sub_topic, attributes)) = asked.address.clone() {
+        (slot.topic, slot.sub_topic, slot.attributes) = (topic, sub_topic, attributes);
+    }
+    slot.revision += 1;
+    slot.updated_at = now;
+    change(conn, key, SlotWrite::Update(slot), now).await?;
+    Ok(true)
+}
+
+pub(super) async fn delete(
+    conn: &mut PgConnection,
+    key: &UserKey,
+    id: SlotId,
+    now: Timestamp,
+) -> Result<bool, DatabaseError> {
+    if lock(conn, key).await?.is_none() {
+        return Ok(false);
+    }
+    let Some(slot) = one(conn, key, id).await? else { return Ok(false) };
+    change(conn, key, SlotWrite::Delete(slot), now).await?;
+    Ok(true)
+}
+
+/// A client's change of one slot, which counts as a change of the memory.
+async fn change(conn: &mut PgConnection, key: &UserKey, write: SlotWrite, now: Timestamp) -> Result<(), DatabaseError> {
+    write_all(conn, key, Author::Client, &[write], now).await?;
+    bump(conn, key).await
+}
+
+/// Counts a change of what is remembered of a user.
+pub(super) async fn bump(conn: &mut PgConnection, key: &UserKey) -> Result<(), DatabaseError> {
+    let sql = "UPDATE users SET revision = revision + 1 WHERE project_id = $1 AND user_id = $2";
+    query(sql).user(key).execute(conn).await?;
+    Ok(())
+}
+
+async fn one(conn: &mut PgConnection, key: &UserKey, id: SlotId) -> Result<Option<Slot>, DatabaseError> {
+    let sql = "SELECT slot_id, topic, sub_topic, content, attributes, revision, created_at, updated_at
+        FROM profile_slots WHERE project_id = $1 AND user_id = $2 AND slot_id = $3";
+    let row: Option<SlotRow> = query_as(sql).user(key).bind(id.0).fetch_optional(conn).await?;
+    Ok(row.map(|row| row.0))
+}
+
+/// Changes of slots, and the entries in their histories. Almost always one statement.
+pub(super) async fn write_all(
+    conn: &mut PgConnection,
+    key: &UserKey,
+    author: Author,
+    writes: &[SlotWrite],
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let mut rest = writes;
+    while !rest.is_empty() {
+        let mut seen = HashSet::new();
+        let distinct = rest.iter().take_while(|write| seen.insert(write.slot().id)).count();
+        let (group, later) = rest.split_at(distinct);
+        write_group(conn, key, author, group, now).await?;
+        rest = later;
+    }
+    Ok(())
+}
+
+async fn write_group(
+    conn: &mut PgConnection,
+    key: &UserKey,
+    author: Author,
+    writes: &[SlotWrite],
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let flush_id = match author {
+        Author::Client => None,
+        Author::Flush(id) => Some(id.0),
+    };
+    let slots = || writes.iter().map(SlotWrite::slot);
+    let texts = |of: fn(&Slot) -> &str| slots().map(|slot| text(of(slot))).collect::<Vec<Cow<'_, str>>>();
+    let changed: i64 = query_scalar(WRITE)
+        .user(key)
+        .bind(flush_id)
+        .bind(micros(now))
+        .bind(writes.iter().map(SlotWrite::action).collect::<Vec<_>>())
+        .bind(slots().map(|slot| slot.id.0).collect::<Vec<_>>())
+        .bind(texts(|slot| &slot.topic))
+        .bind(texts(|slot| &slot.sub_topic))
+        .bind(texts(|slot| &slot.content))
+        .bind(slots().map(|slot| to_json(&slot.attributes)).collect::<Result<Vec<_>, _>>()?)
+        .bind(slots().map(|slot| slot.revision).collect::<Vec<_>>())
+        .bind(slots().map(|slot| micros(slot.created_at)).collect::<Vec<_>>())
+        .bind(slots().map(|slot| micros(slot.updated_at)).collect::<Vec<_>>())
+        .fetch_one(conn)
+        .await?;
+    let asked = writes.iter().filter(|write| !matches!(write, SlotWrite::Overruled(_))).count();
+    if usize::try_from(changed) != Ok(asked) {
+        return Err(DatabaseError::Damaged("a slot to change is not there"));
+    }
+    Ok(())
+}
