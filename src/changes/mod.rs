@@ -9,6 +9,7 @@ mod inbox;
 mod message;
 mod outbox;
 pub mod postgres;
+pub mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,6 +6,7 @@
 mod crash;
 mod model;
 mod postgres;
+mod redis;
 mod server;
 mod services;
 mod sqlite;

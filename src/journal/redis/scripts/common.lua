@@ -1,0 +1,152 @@
+-- What all scripts of one owner share: the names of the keys, and small steps. KEYS and the first two of ARGV are the
+-- same for all of them. The keys are described in mod.rs.
+local state, meta, data, waiting, sealed, gone, due_waiting, due_batches, owners = unpack(KEYS)
+local owner, clock_shift = ARGV[1], tonumber(ARGV[2])
+local KINDS = {'chat', 'summary', 'doc', 'image', 'code', 'transcript'}
+-- Lua hands fewer than 8000 values to a call.
+local CHUNK = 1000
+-- How long the numbers of an owner are kept of whom nothing else is: 90 days, in seconds.
+local IDLE_RETENTION = 7776000
+
+-- Numbers turn into text with 14 digits by themselves, and instants have 16.
+local function exact(number)
+    return string.format('%.0f', number)
+end
+
+-- Microseconds since 1970.
+local function now()
+    local time = redis.call('TIME')
+    return tonumber(time[1]) * 1000000 + tonumber(time[2]) + clock_shift
+end
+
+-- The bounds of one kind in `waiting` and `sealed`.
+local function bounds(kind)
+    return '[' .. kind .. ':', '(' .. kind .. ';'
+end
+
+local function member(kind, seq, id)
+    return kind .. ':' .. string.rep('0', 20 - #seq) .. seq .. ':' .. id
+end
+
+local function ids_of(members)
+    local ids = {}
+    for i = 1, #members do
+        ids[i] = string.match(members[i], '(%x+)$')
+    end
+    return ids
+end
+
+-- Kind, sequence number, instant of the append and tokens, all as text.
+local function unmeta(text)
+    local kind, seq, at, tokens = string.match(text, '^(%l+):(%d+):(-?%d+):(%d+)$')
+    assert(kind, 'unreadable entry')
+    return kind, seq, at, tokens
+end
+
+local function put(place, id, kind, seq, at, tokens, payload)
+    redis.call('HSET', meta, id, kind .. ':' .. seq .. ':' .. at .. ':' .. tokens)
+    redis.call('HSET', data, id, payload)
+    redis.call('ZADD', place, 0, member(kind, seq, id))
+end
+
+-- Calls `act` with slices of a list.
+local function in_chunks(list, act)
+    for from = 1, #list, CHUNK do
+        act(from, unpack(list, from, math.min(from + CHUNK - 1, #list)))
+    end
+end
+
+local function forget(ids)
+    in_chunks(ids, function(_, ...)
+        redis.call('HDEL', meta, ...)
+        redis.call('HDEL', data, ...)
+    end)
+end
+
+-- Last sequence number, blobs and tokens of one buffer.
+local function level(kind)
+    local found = redis.call('HMGET', state, 'last:' .. kind, 'blobs:' .. kind, 'tokens:' .. kind)
+    return found[1] or '0', found[2] or '0', found[3] or '0'
+end
+
+local function lower(kind, blobs, tokens)
+    redis.call('HINCRBY', state, 'blobs:' .. kind, exact(0 - blobs))
+    redis.call('HINCRBY', state, 'tokens:' .. kind, exact(0 - tokens))
+end
+
+-- Appends id, meta and payload of each entry of a place to `reply`.
+local function read_into(reply, place)
+    in_chunks(ids_of(redis.call('ZRANGE', place, 0, -1)), function(_, ...)
+        local ids, metas, payloads = {...}, redis.call('HMGET', meta, ...), redis.call('HMGET', data, ...)
+        for i = 1, #ids do
+            reply[#reply + 1] = ids[i]
+            reply[#reply + 1] = metas[i]
+            reply[#reply + 1] = payloads[i]
+        end
+    end)
+    return reply
+end
+
+-- The open batch: flush, kind, token, ready, attempts, tries, retried. Flush is false when there is none, token when
+-- nobody has claimed it.
+local function open_batch()
+    local found = redis.call('HMGET', state, 'flush', 'kind', 'token', 'ready', 'attempts', 'tries', 'retried')
+    return unpack(found)
+end
+
+local function open_as(flush, kind, ready, attempts, tries, retried)
+    redis.call('HSET', state, 'flush', flush, 'kind', kind, 'ready', ready, 'attempts', attempts, 'tries', tries,
+        'retried', retried)
+end
+
+-- Forgets the open batch with its blobs.
+local function close_batch()
+    forget(ids_of(redis.call('ZRANGE', sealed, 0, -1)))
+    redis.call('DEL', sealed)
+    redis.call('HDEL', state, 'flush', 'kind', 'token', 'ready', 'attempts', 'tries', 'retried')
+end
+
+-- When the batch is due next.
+local function ready_at(kind, ready)
+    redis.call('HSET', state, 'ready', ready)
+    redis.call('ZADD', due_batches, ready, kind .. ':' .. owner)
+end
+
+-- Brings the indexes of the shard in line with what the owner holds. An open batch hides what waits behind it.
+local function index()
+    local flush, open_kind, _, ready = open_batch()
+    local held = flush
+    for _, kind in ipairs(KINDS) do
+        local name = kind .. ':' .. owner
+        local first, last = bounds(kind)
+        local oldest = redis.call('ZRANGEBYLEX', waiting, first, last, 'LIMIT', 0, 1)
+        if oldest[1] then
+            held = true
+        end
+        if oldest[1] and not flush then
+            local _, _, at = unmeta(redis.call('HGET', meta, ids_of(oldest)[1]))
+            redis.call('ZADD', due_waiting, at, name)
+        else
+            redis.call('ZREM', due_waiting, name)
+        end
+        if flush and kind == open_kind then
+            redis.call('ZADD', due_batches, ready, name)
+        else
+            redis.call('ZREM', due_batches, name)
+        end
+    end
+    if held then
+        redis.call('ZADD', owners, 0, owner)
+        redis.call('PERSIST', state)
+    else
+        redis.call('ZREM', owners, owner)
+        redis.call('EXPIRE', state, IDLE_RETENTION)
+    end
+end
+
+-- Removes all that is held of the owner, its numbers included.
+local function clear()
+    redis.call('DEL', state, meta, data, waiting, sealed)
+    index()
+end
+

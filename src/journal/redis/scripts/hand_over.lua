@@ -1,0 +1,2 @@
+clear()
+return 1
