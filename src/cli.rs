@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::backends::JournalPlace;
 use crate::config::Inputs;
 use crate::mock_model::{Faults, Options};
 
@@ -53,8 +54,27 @@ pub enum Command {
     Config,
     /// Bring the database up to date and stop.
     Migrate,
+    /// Check configuration, database, Redis, model endpoint and clocks, and say what to do about each finding.
+    Doctor,
+    /// Work on the journal: what was acknowledged and is not processed yet.
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// Serve a stand-in for a language model on --host (127.0.0.1) and --port (18090): for tests, and without a key.
     MockModel(Faults),
+}
+
+/// What to do with the journal.
+#[derive(Clone, PartialEq, Debug, Subcommand)]
+pub enum JournalCommand {
+    /// Move it between Redis and the store's own database, while no server runs. redis_url names the Redis in both
+    /// directions.
+    Move {
+        /// Where it is to be.
+        to: JournalPlace,
+        /// Give up a journal in a Redis that is lost for good.
+        #[arg(long)]
+        abandon: bool,
+    },
 }
 
 impl Cli {

@@ -1,8 +1,10 @@
 //! Powermemo, the shell: command line, configuration, HTTP, and the adapters behind the ports of the memory.
 
+pub mod backends;
 pub mod changes;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod http;
 pub mod journal;
 pub mod llm;

@@ -4,9 +4,9 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use powermemo::cli::{Cli, Command};
+use powermemo::cli::{Cli, Command, JournalCommand};
 use powermemo::config::{Config, LogFormat, Settings};
-use powermemo::{mock_model, serve};
+use powermemo::{doctor, mock_model, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Exit code for wrong usage or configuration; clap ends with the same on a command line it cannot read.
@@ -22,6 +22,10 @@ fn main() -> ExitCode {
         }
         Command::Serve => with_log(&settings(&cli), serve::serve),
         Command::Migrate => with_log(&settings(&cli), serve::migrate),
+        Command::Doctor => with_log(&settings(&cli), doctor::doctor),
+        Command::Journal(JournalCommand::Move { to, abandon }) => {
+            with_log(&settings(&cli), |config| serve::move_journal(config, to, abandon))
+        }
         Command::MockModel(faults) => mock_model::serve(cli.mock_model(faults).unwrap_or_else(|error| error.exit())),
     };
     match done {
@@ -41,7 +45,7 @@ fn settings(cli: &Cli) -> Settings {
     })
 }
 
-fn with_log(settings: &Settings, task: fn(&Config) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn with_log(settings: &Settings, task: impl FnOnce(&Config) -> anyhow::Result<()>) -> anyhow::Result<()> {
     start_log(settings)?;
     task(&settings.config)
 }

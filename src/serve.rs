@@ -7,22 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Arbiter, System};
-use actors::{Doubt, Engine, EngineSettings, Ports};
+use actors::{Engine, EngineSettings, Ports};
 use anyhow::Context;
 use memory::buffer::BufferLimits;
 use memory::flush::FlushSettings;
 use memory::ids::{ProjectId, SystemIds};
-use memory::ports::{Advisor, Alone, LanguageModel, SystemClock, TokenCounter};
+use memory::ports::{Advisor, LanguageModel, SystemClock, TokenCounter};
 use memory::rules::{RuleExtractor, WEAKNESS};
 use secrecy::ExposeSecret;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::backends::{self, Backends, Database, JournalPlace};
 use crate::config::Config;
 use crate::http::{self, AccessToken};
-use crate::journal::sqlite::SqliteJournal;
 use crate::llm::{Endpoint, EndpointSettings, ModelNames, OpenAiAdvisor, OpenAiModel};
-use crate::store::sqlite::{SqliteDatabase, SqliteOptions, SqliteStore};
 use crate::tokens::Tokeniser;
 
 /// Blobs of one batch at most: a batch is one transaction.
@@ -30,7 +29,7 @@ const MAX_BATCH_BLOBS: u32 = 1_000;
 /// How much longer than the engine the HTTP server lives: whoever waited is told in this time.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// Where the model is when only a key is set.
-const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
+pub(crate) const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
 /// Threads of the runtime that owns pools and clients.
 const IO_THREADS: usize = 2;
 
@@ -41,12 +40,12 @@ const IO_THREADS: usize = 2;
 pub fn serve(config: &Config) -> anyhow::Result<()> {
     let io = Builder::new_multi_thread().worker_threads(IO_THREADS).thread_name("io").enable_all().build()?;
     let listener = listen(config)?;
-    let database = io.block_on(open(config))?;
+    let backends = io.block_on(Backends::open(config))?;
+    let database = backends.database.clone();
     let workers = Builder::new_multi_thread().thread_name("flush").enable_all().build()?;
     let threads = (io.handle().clone(), workers.handle().clone());
-    let served = System::new().block_on(run(config, listener, database.clone(), threads));
-    let closed = io.block_on(database.close()).context("the database could not be closed");
-    served.and(closed)
+    let served = System::new().block_on(run(config, listener, backends, threads));
+    served.and(io.block_on(database.close()))
 }
 
 /// Brings the database up to date and says where it is.
@@ -55,13 +54,21 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
 /// When the data folder cannot be used.
 pub fn migrate(config: &Config) -> anyhow::Result<()> {
     let io = Builder::new_multi_thread().worker_threads(IO_THREADS).enable_all().build()?;
-    io.block_on(async { open(config).await?.close().await.context("the database could not be closed") })?;
-    println!("the database in {} is up to date", config.data_dir.display());
-    Ok(())
+    io.block_on(async {
+        let database = Database::open(config).await?;
+        println!("the database is up to date: {}", database.target(config));
+        database.close().await
+    })
 }
 
-async fn open(config: &Config) -> anyhow::Result<Arc<SqliteDatabase>> {
-    Ok(SqliteDatabase::open(&config.data_dir, &SqliteOptions::default()).await?)
+/// Moves the journal, and says what was moved.
+///
+/// # Errors
+/// See [`backends::move_journal`].
+pub fn move_journal(config: &Config, to: JournalPlace, abandon: bool) -> anyhow::Result<()> {
+    let io = Builder::new_multi_thread().worker_threads(IO_THREADS).enable_all().build()?;
+    println!("{}", io.block_on(backends::move_journal(config, to, abandon))?);
+    Ok(())
 }
 
 fn listen(config: &Config) -> anyhow::Result<TcpListener> {
@@ -74,17 +81,17 @@ fn listen(config: &Config) -> anyhow::Result<TcpListener> {
 async fn run(
     config: &Config,
     listener: TcpListener,
-    database: Arc<SqliteDatabase>,
+    backends: Backends,
     (io, workers): (Handle, Handle),
 ) -> anyhow::Result<()> {
     let clock = Arc::new(SystemClock);
     let counter: Arc<dyn TokenCounter> = Arc::new(Tokeniser::start());
     let (model, advisor) = model(config, &counter, &io)?;
     let ports = Ports {
-        store: Arc::new(SqliteStore::new(database.clone())),
-        journal: Arc::new(SqliteJournal::new(database, clock.clone())),
-        changes: Arc::new(Alone),
-        doubt: Doubt::default(),
+        store: backends.store.clone(),
+        journal: backends.journal.clone(),
+        changes: backends.changes.clone(),
+        doubt: backends.relay.doubt(),
         model: model.clone(),
         advisor,
         counter,
@@ -92,15 +99,26 @@ async fn run(
         ids: Arc::new(SystemIds),
     };
     let actors = Arbiter::new();
-    let engine = Engine::start(ports, engine_settings(config, &*model), io, workers, vec![actors.handle()]);
+    let settings = EngineSettings { cache_trust: backends.cache_trust, ..engine_settings(config, &*model) };
+    let engine = Engine::start(ports, settings, io.clone(), workers, vec![actors.handle()]);
+    let expelled = backends.expelled();
+    backends.relay.start(engine.clone(), &io);
     let address = listener.local_addr()?;
     let server = http::serve(listener, engine.clone(), http_settings(config)?, config.shutdown_timeout + LAST_ANSWERS)?;
     let handle = server.handle();
     let mut server = std::pin::pin!(server);
-    greet(config, address);
+    // Before anybody knows of the server, and may ask it to stop.
+    let stop = stop_signal()?;
+    greet(config, address, &backends.places);
+    let mut done = Ok(());
     tokio::select! {
         ended = &mut server => ended?,
-        name = stop_signal()? => {
+        () = expelled => {
+            // At once: what is acknowledged from now on might be stored where nobody looks.
+            tokio::join!(engine.shutdown(), handle.stop(false), async { (&mut server).await.unwrap_or(()) });
+            done = Err(anyhow::anyhow!("the journal was moved while this server was cut off; start it again"));
+        }
+        name = stop => {
             tracing::info!("{name}: stopping; buffers stay where they are, flushes under way are finished");
             die_on_the_next_signal()?;
             // The engine first: requests that wait for a flush are answered, and then the server has nothing left.
@@ -109,7 +127,7 @@ async fn run(
     }
     actors.stop();
     tracing::info!("stopped");
-    Ok(())
+    done
 }
 
 /// Who extracts memories, and who advises reads, if anybody does.
@@ -218,9 +236,8 @@ fn http_settings(config: &Config) -> anyhow::Result<http::Settings> {
 }
 
 /// Tells a newcomer where everything is, and what to try.
-fn greet(config: &Config, address: SocketAddr) {
+fn greet(config: &Config, address: SocketAddr, [data, journal]: &[String; 2]) {
     let url = format!("http://{address}");
-    let folder = std::fs::canonicalize(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     let access = match config.access_token {
         Some(_) => "requests need the header Authorization: Bearer <ACCESS_TOKEN>",
         None => "no token needed, reachable from this machine only; set ACCESS_TOKEN to change that",
@@ -235,7 +252,8 @@ fn greet(config: &Config, address: SocketAddr) {
     println!(
         "Powermemo {version} listens on {url}
   access     {access}
-  data       {folder}
+  data       {data}
+  journal    {journal}
   extractor  {extractor}
 
 Try it:
@@ -247,7 +265,6 @@ Try it:
   curl{token} {url}/api/v1/users/context/$USER_ID
 ",
         version = env!("CARGO_PKG_VERSION"),
-        folder = folder.display(),
         json = " -H 'Content-Type: application/json'",
     );
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -13,11 +13,14 @@ use super::{Config, LlmStyle, ProfileFilterBy, show};
 
 /// The least and the greatest value of every numeric key. The upper ends are far beyond sense: they catch slips of
 /// the unit (milliseconds for seconds) and keep sums of them from overflowing.
-const RANGES: [(&str, u64, u64); 36] = [
+const RANGES: [(&str, u64, u64); 39] = [
     ("port", 0, 65_535),
     ("max_body_bytes", 1_024, 1 << 30),
     ("http_workers", 0, 1_024),
     ("shutdown_timeout_seconds", 0, 3_600),
+    ("database_max_connections", 2, 10_000),
+    ("database_acquire_timeout_seconds", 1, 600),
+    ("redis_timeout_seconds", 1, 600),
     ("buffer_flush_interval", 1, 31_536_000),
     ("max_chat_blob_buffer_token_size", 1, 1_000_000),
     ("max_chat_blob_buffer_process_token_size", 1, 1_000_000),
@@ -215,13 +218,19 @@ fn names(config: &Config, layers: &mut Layers) {
 
 /// What would be a trap if it were merely not honoured.
 fn unsupported(config: &Config, layers: &mut Layers) {
-    if config.database_url.is_some() {
-        let must = "is not supported: this version has no Postgres store yet; unset it to use SQLite in data_dir";
-        refuse(layers, "database_url", must);
+    let has_scheme = |url: &Option<SecretString>, schemes: &[&str]| {
+        let fits = |url: &SecretString| schemes.iter().any(|scheme| url.expose_secret().starts_with(scheme));
+        url.as_ref().is_none_or(fits)
+    };
+    if !has_scheme(&config.database_url, &["postgres://", "postgresql://"]) {
+        refuse(layers, "database_url", "must begin with postgres://; leave it out to use SQLite in data_dir");
     }
-    if config.redis_url.is_some() {
-        let must = "is not supported: this version has no Redis journal yet; unset it to use SQLite in data_dir";
-        refuse(layers, "redis_url", must);
+    if !has_scheme(&config.redis_url, &["redis://", "rediss://", "unix://", "redis+unix://"]) {
+        refuse(
+            layers,
+            "redis_url",
+            "must begin with redis:// or rediss://; leave it out to keep the journal in the store",
+        );
     }
     if config.llm_style == LlmStyle::Openai && config.llm_api_key.is_none() && config.llm_base_url.is_none() {
         let must = "needs to know where the model is: set llm_base_url, or OPENAI_API_KEY for that of OpenAI";

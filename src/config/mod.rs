@@ -20,7 +20,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use layers::Source;
-pub use values::{Config, EventTag, LlmStyle, LogFormat, ProfileFilterBy};
+pub use values::{Config, EventTag, LlmStyle, LogFormat, ProfileFilterBy, ReadConsistency};
 
 use layers::Layers;
 

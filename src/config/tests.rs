@@ -103,7 +103,7 @@ fn layers_win_in_order_and_are_told_apart() {
     );
     assert_eq!(
         (config.log.as_str(), sources["log"].clone()),
-        ("info,actix_server=warn", Source::File(world.dir.path().join("powermemo.yaml")))
+        ("info,actix_server=warn,sqlx=warn", Source::File(world.dir.path().join("powermemo.yaml")))
     );
     assert_eq!(config.project_id, "prefixed");
     assert_eq!(sources["project_id"].to_string(), "environment POWERMEMO_PROJECT_ID");
@@ -232,12 +232,20 @@ fn a_token_opens_the_server_to_others() {
 }
 
 #[test]
-fn stores_that_are_not_there_are_refused_without_their_passwords() {
-    let error = error_of("DATABASE_URL", "postgres://ann:hunter2@db/memo?sslpassword=hunter3");
-    assert!(error.contains("no Postgres store yet") && error.contains("DATABASE_URL"), "{error}");
-    assert!(error.contains("ann:***@db") && !error.contains("hunter"), "{error}");
-    assert!(error_of("REDIS_URL", "redis://:hunter2@cache").contains("no Redis journal yet"));
-    assert!(!error_of("REDIS_URL", "hunter2").contains("hunter2"));
+fn addresses_of_stores_are_checked_and_shown_without_their_passwords() {
+    for good in ["postgres://ann:hunter2@db/memo?sslpassword=hunter3", "postgresql://db"] {
+        let settings = World::new().env("DATABASE_URL", good).settings();
+        assert!(settings.config.database_url.is_some() && !settings.yaml.contains("hunter"), "{}", settings.yaml);
+    }
+    for good in ["redis://:hunter2@cache", "rediss://cache:6380/1", "redis+unix:///run/redis.sock?pass=hunter2"] {
+        let settings = World::new().env("REDIS_URL", good).settings();
+        assert!(settings.config.redis_url.is_some() && !settings.yaml.contains("hunter"), "{}", settings.yaml);
+    }
+    let error = error_of("DATABASE_URL", "mysql://ann:hunter2@db/memo");
+    assert!(error.contains("must begin with postgres://") && error.contains("DATABASE_URL"), "{error}");
+    assert!(!error.contains("hunter"), "{error}");
+    let error = error_of("REDIS_URL", "hunter2");
+    assert!(error.contains("must begin with redis://") && !error.contains("hunter"), "{error}");
 }
 
 #[test]

@@ -23,10 +23,6 @@ pub struct Config {
     pub project_id: String,
     /// Root token; none asks for none, and then `host` is a loopback address.
     pub access_token: Option<SecretString>,
-    /// Address of the store. Always none in this version.
-    pub database_url: Option<SecretString>,
-    /// Address of the journal. Always none in this version.
-    pub redis_url: Option<SecretString>,
     /// Bytes of a request body at most.
     pub max_body_bytes: usize,
     /// Threads that serve HTTP; 0: one per core.
@@ -40,6 +36,25 @@ pub struct Config {
     /// How long a shutdown waits for flushes under way.
     #[serde(rename = "shutdown_timeout_seconds", deserialize_with = "seconds")]
     pub shutdown_timeout: Duration,
+
+    /// Address of the store; none: SQLite in `data_dir`.
+    pub database_url: Option<SecretString>,
+    /// Connections to Postgres at most.
+    pub database_max_connections: u32,
+    /// How long a request waits for one of them.
+    #[serde(rename = "database_acquire_timeout_seconds", deserialize_with = "seconds")]
+    pub database_acquire_timeout: Duration,
+    /// Address of the journal; none: in the store.
+    pub redis_url: Option<SecretString>,
+    /// What the names of all keys in Redis begin with.
+    pub redis_key_prefix: String,
+    /// How long a step on Redis may take.
+    #[serde(rename = "redis_timeout_seconds", deserialize_with = "seconds")]
+    pub redis_timeout: Duration,
+    /// Refuse a Redis that may lose much.
+    pub buffer_require_persistence: bool,
+    /// When cached memory is compared with the store.
+    pub read_consistency: ReadConsistency,
 
     /// Keep chat blobs after they have been processed.
     pub persistent_chat_blobs: bool,
@@ -212,6 +227,16 @@ pub enum ProfileFilterBy {
     Lexical,
     /// By a call of the language model.
     Model,
+}
+
+/// When cached memory is compared with the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadConsistency {
+    /// When another process has changed it, which one learns within 100 ms, and now and then.
+    Relaxed,
+    /// At every read.
+    Strict,
 }
 
 /// Who extracts memories.

@@ -9,5 +9,6 @@ mod postgres;
 mod redis;
 mod server;
 mod services;
+mod shared;
 mod sqlite;
 mod wire;

@@ -15,6 +15,7 @@ mod users;
 
 use crate::model::endpoint::Endpoint;
 use crate::server::Server as Process;
+use crate::shared::Site;
 
 use case::{Case, Server};
 
@@ -57,6 +58,29 @@ fn a_server_with_a_token_speaks_the_wire_format() {
 fn a_server_without_a_token_answers_its_own_machine_alone() {
     let server = Process::start(&[("POWERMEMO_CORS_ORIGINS", ORIGINS)]);
     replay(&server.base, None, &[("local", access::local_cases), ("origins", access::origin_cases)]);
+}
+
+/// The same on Postgres and Redis.
+#[test]
+fn a_server_on_shared_back_ends_speaks_the_wire_format() {
+    let site = Site::new();
+    let running = site.start(&[("ACCESS_TOKEN", "secret"), ("POWERMEMO_CORS_ORIGINS", ORIGINS)]);
+    replay(&running.server.base, Some("secret"), &TABLES);
+    let kept = site.start(&[("PROJECT_ID", "wire"), ("POWERMEMO_PERSISTENT_CHAT_BLOBS", "true")]);
+    replay(&kept.server.base, None, &[("kept", blobs::kept_cases)]);
+}
+
+/// The same on Postgres alone.
+#[test]
+fn a_server_on_postgres_speaks_the_wire_format() {
+    let site = Site::new();
+    let mut command = site.command(&[("POWERMEMO_CORS_ORIGINS", ORIGINS)]);
+    let server = Process::spawn({
+        command.env_remove("REDIS_URL");
+        command
+    });
+    replay(&server.base, None, &[("local", access::local_cases)]);
+    replay(&server.base, None, &TABLES[1..]);
 }
 
 #[test]
