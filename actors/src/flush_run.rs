@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use memory::blob::BlobType;
@@ -12,6 +11,7 @@ use memory::extraction::Request;
 use memory::flush::{Flush, FlushSettings, Reply, Step};
 use memory::ids::{Owner, UserKey};
 use memory::ports::{Change, CommitReply, JournalError, StoreError};
+use tokio::time::Instant;
 
 use crate::crash_point::crash_point;
 use crate::registry::Registry;
@@ -32,6 +32,8 @@ impl FlushRunner {
         let Ports { clock, ids, counter, .. } = self.ports.clone();
         let mut flush = Flush::new(owner, asked, ignore_backoff, self.settings.clone(), clock, ids, counter);
         let mut step = flush.start();
+        // When the claim was made or last renewed.
+        let mut renewed_at = Instant::now();
         loop {
             if let Step::Done(end) = step {
                 report(&flush, &end);
@@ -39,7 +41,7 @@ impl FlushRunner {
             }
             let name = name_of(&step);
             let commits = matches!(step, Step::Commit(_));
-            let Some(reply) = self.perform(&flush, step).await else {
+            let Some(reply) = self.perform_claimed(&flush, step, &mut renewed_at).await else {
                 tracing::warn!(user = %flush.owner().key.user, "the claim on a batch was lost; another worker has it");
                 return FlushEnd::Moved;
             };
@@ -52,13 +54,42 @@ impl FlushRunner {
         }
     }
 
+    /// Does one step, renewing the claim meanwhile: a local model may think for minutes, and a store may hang. None when
+    /// the claim was lost before or while the model is asked; the other steps look after themselves.
+    async fn perform_claimed(&self, flush: &Flush, step: Step, renewed_at: &mut Instant) -> Option<Reply> {
+        let asks = matches!(step, Step::Ask(_));
+        let pause = self.settings.lease / 3;
+        if asks && renewed_at.elapsed() >= pause {
+            *renewed_at = Instant::now();
+            if !self.renew(flush).await {
+                return None;
+            }
+        }
+        if matches!(step, Step::Take(_)) {
+            *renewed_at = Instant::now();
+        }
+        let mut work = std::pin::pin!(self.perform(flush, step));
+        loop {
+            tokio::select! {
+                biased;
+                reply = &mut work => return reply,
+                held = self.renew_at(flush, *renewed_at + pause) => {
+                    *renewed_at = Instant::now();
+                    if !held && asks {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
     /// Tells this process and the others that the memory of a user is another.
     async fn tell_changed(&self, key: &UserKey) {
         self.registry.tell(key, Changed).await;
         self.ports.changes.announce(&Change::Memory(key.clone())).await;
     }
 
-    /// Does one step. None when the claim was lost meanwhile.
+    /// Does one step. None when there is nothing to do.
     async fn perform(&self, flush: &Flush, step: Step) -> Option<Reply> {
         let (store, journal, owner) = (&self.ports.store, &self.ports.journal, flush.owner());
         let now = self.ports.clock.now();
@@ -68,7 +99,7 @@ impl FlushRunner {
             Step::ReadAnswer(id, part) => {
                 store.answer(&owner.key, id, part).await.map_or_else(store_down, Reply::Answer)
             }
-            Step::Ask(request) => return self.ask(flush, &request).await,
+            Step::Ask(request) => self.ask(&request).await,
             Step::RecordAnswer(id, part, answer) => {
                 store.record_answer(owner, id, part, &answer, now).await.map_or_else(store_down, Reply::Recorded)
             }
@@ -90,22 +121,19 @@ impl FlushRunner {
         Some(reply)
     }
 
-    /// Asks the model, renewing the claim meanwhile: a local model may think for minutes.
-    async fn ask(&self, flush: &Flush, request: &Request) -> Option<Reply> {
-        let extract = AssertUnwindSafe(self.ports.model.extract(request)).catch_unwind();
-        let mut asked = std::pin::pin!(extract);
-        loop {
-            tokio::select! {
-                biased;
-                answer = &mut asked => return Some(answer.map_or(Reply::Broken(PANICKED), Reply::Asked)),
-                held = self.renew_after(flush, self.settings.lease / 3) => if !held { return None },
-            }
-        }
+    /// Asks the model.
+    async fn ask(&self, request: &Request) -> Reply {
+        let asked = AssertUnwindSafe(self.ports.model.extract(request)).catch_unwind().await;
+        asked.map_or(Reply::Broken(PANICKED), Reply::Asked)
     }
 
-    /// Renews the claim after a while. False when it is not ours any more; a journal that is away proves nothing.
-    async fn renew_after(&self, flush: &Flush, pause: Duration) -> bool {
-        tokio::time::sleep(pause).await;
+    async fn renew_at(&self, flush: &Flush, at: Instant) -> bool {
+        tokio::time::sleep_until(at).await;
+        self.renew(flush).await
+    }
+
+    /// Renews the claim. False when it is not ours any more; a journal that is away proves nothing.
+    async fn renew(&self, flush: &Flush) -> bool {
         let Some((flush_id, token)) = flush.claim() else { return true };
         self.ports.journal.renew(flush.owner(), flush_id, token, self.settings.lease).await.unwrap_or(true)
     }
