@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::connect::{self, ConnectError, PostgresOptions};
 use super::error::DatabaseError;
+use super::reach::Reach;
 
 /// How often a call is tried when other transactions stand in its way.
 const ATTEMPTS: u32 = 6;
@@ -47,6 +48,7 @@ pub struct PostgresDatabase {
     options: PostgresOptions,
     /// When a call last failed because of its connection: those that were idle then are tried out before they are used.
     failed: Arc<Mutex<Option<Instant>>>,
+    reach: Reach,
 }
 
 impl PostgresDatabase {
@@ -67,7 +69,14 @@ impl PostgresDatabase {
         let url = connect::parse(url)?;
         let failed = Arc::new(Mutex::new(None));
         let pool = pool(&url, options, Arc::clone(&failed));
-        Ok(Arc::new(Self { home: Handle::current(), pool, url, options: options.clone(), failed }))
+        Ok(Arc::new(Self {
+            home: Handle::current(),
+            pool,
+            url,
+            options: options.clone(),
+            failed,
+            reach: Reach::default(),
+        }))
     }
 
     /// Refuses what comes later, and waits a little for what is under way.
@@ -128,12 +137,21 @@ impl PostgresDatabase {
         F: for<'c> Fn(&'c mut PgConnection, &'c A) -> Work<'c, T> + Send + Sync + 'static,
     {
         let (pool, failed, limit) = (self.pool.clone(), Arc::clone(&self.failed), self.options.call_timeout);
+        let reach = self.reach.clone();
+        if reach.is_away() {
+            return Err(DatabaseError::Unavailable("it is away"));
+        }
         let call = async move {
             let deadline = tokio::time::Instant::now() + limit;
-            let mut conn = match timeout_at(deadline, pool.acquire()).await {
-                Ok(acquired) => acquired?,
-                Err(_) => return Err(DatabaseError::from(sqlx::Error::PoolTimedOut)),
+            let acquired = timeout_at(deadline, pool.acquire()).await;
+            let mut conn = match acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+                Ok(conn) => conn,
+                Err(error) => {
+                    reach.missed(&pool);
+                    return Err(DatabaseError::from(error));
+                }
             };
+            let _held = reach.hold();
             let Ok(result) = timeout_at(deadline, attempts(&mut conn, mode, &args, &work)).await else {
                 note(&failed);
                 // Whatever it was doing is undone when the server notices.

@@ -13,6 +13,7 @@ mod flushes;
 mod letters;
 mod meta;
 mod presence;
+mod reach;
 pub(crate) mod rows;
 mod slots;
 mod upkeep;
