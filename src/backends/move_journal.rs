@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use memory::ports::Journal;
 
 use super::place::{JournalPlace, PlaceError, check_name, name};
-use super::{Database, open_redis};
+use super::{Database, check_durability, open_redis};
 use crate::config::Config;
 use crate::journal::redis::{RedisDatabase, RedisJournal};
 use crate::journal::transfer::{Moved, clear, copy};
@@ -38,6 +38,9 @@ async fn moved(config: &Config, database: &Database, to: JournalPlace, abandon: 
         return Err(PlaceError::Moving(other.as_str().to_owned()).into());
     }
     let arrived = place == to;
+    if place == JournalPlace::Redis {
+        check_source(&redis, abandon).await?;
+    }
     if arrived && underway.is_some() {
         // All was copied before; what is left there is what was copied.
         clear(&*from).await?;
@@ -47,8 +50,10 @@ async fn moved(config: &Config, database: &Database, to: JournalPlace, abandon: 
             place_name(to)
         ));
     }
-    if to == JournalPlace::Store && !arrived {
-        check_source(&redis, abandon).await?;
+    if to == JournalPlace::Redis {
+        let durability = redis.durability().await?;
+        check_durability(config, &durability)?;
+        ensure!(durability.problem().is_none(), "this Redis cannot hold a journal: {durability}");
     }
     database.set_journal_move(Some(to)).await?;
     let moved = copy(&*from, &*target).await?;
@@ -85,8 +90,9 @@ async fn check_source(redis: &RedisDatabase, abandon: bool) -> anyhow::Result<()
     let known = redis.journal_id().await?.is_some();
     ensure!(
         known || abandon,
-        "this Redis is empty, and the store's journal was in Redis: check redis_url; if that Redis is lost for good, \
-         with all messages that waited in it, add --abandon"
+        "this Redis is empty, and the store's journal is in Redis: check redis_url. To go to another Redis, run `journal \
+         move store` with the one that has it, then `journal move redis` with the other. If it is lost for good, with all \
+         messages that waited in it, run `journal move store --abandon`"
     );
     Ok(())
 }

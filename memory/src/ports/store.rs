@@ -348,7 +348,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends a flush without effect, as dead (with its letter), cancelled or superseded. Returns the outcome that
     /// was there already, if any; then nothing has changed. Of the letter's blobs only those are kept that have not
-    /// taken effect and are in no other letter: a letter of which none is left is not stored.
+    /// taken effect; one that is in another letter moves to this one. A letter of which none is left is not stored.
     async fn end_flush(
         &self,
         owner: &Owner,

@@ -93,8 +93,15 @@ fn a_strange_redis_is_refused_and_an_empty_one_is_not_taken_for_the_journal() {
     assert!(!started && told.contains("another store"), "{told}");
     // Another prefix is another journal; it is empty, so there is nothing to move from it.
     let elsewhere = [("POWERMEMO_REDIS_KEY_PREFIX", "elsewhere")];
-    let (moved, told) = run(site.command(&elsewhere), &["journal", "move", "store"]);
-    assert!(!moved && told.contains("--abandon"), "{told}");
+    for to in ["store", "redis"] {
+        let (moved, told) = run(site.command(&elsewhere), &["journal", "move", to]);
+        assert!(!moved && told.contains("--abandon"), "{told}");
+    }
+    assert_eq!(
+        site.redis.query::<Option<String>>(&["GET", "elsewhere:journal_id"]),
+        None,
+        "it is not taken for the journal"
+    );
     let (moved, told) = run(site.command(&elsewhere), &["journal", "move", "store", "--abandon"]);
     assert!(moved, "{told}");
 }

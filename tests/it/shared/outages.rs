@@ -137,6 +137,25 @@ fn without_postgres_known_users_are_heard_and_reads_come_from_the_cache() {
 }
 
 #[test]
+fn a_redis_that_was_emptied_is_noticed() {
+    let site = Site::new();
+    let running = site.start(&[]);
+    let user = user(&running.client);
+    running.client.insert(&user, "I live in Turin.").unwrap();
+    let name: String = site.redis.query(&["GET", "pm:journal_id"]);
+    let _: String = site.redis.query(&["FLUSHALL"]);
+    let began = Instant::now();
+    // The server says so in its log when it names the journal anew.
+    while site.redis.query::<Option<String>>(&["GET", "pm:journal_id"]) != Some(name.clone()) {
+        assert!(began.elapsed() < PATIENCE, "nobody noticed");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_good(insert(&running, &user, "I live in Oslo."));
+    running.client.flush(&user).unwrap();
+    assert_eq!(running.client.event_lines(&user), ["I live in Oslo."]);
+}
+
+#[test]
 fn without_a_model_everything_but_flushes_goes_on() {
     let site = Site::new();
     // Nobody listens there.
