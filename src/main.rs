@@ -61,7 +61,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 /// Sends the log to standard error, and the warnings of the configuration into it.
 fn start_log(settings: &Settings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.config.log)?;
+    let filter = EnvFilter::try_new(settings.config.log_directives())?;
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     match settings.config.log_format {

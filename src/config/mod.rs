@@ -9,6 +9,7 @@
 
 mod check;
 mod layers;
+mod log;
 mod show;
 #[cfg(test)]
 mod tests;

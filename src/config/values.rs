@@ -8,6 +8,8 @@ use memory::schema::{Schema, Topic};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+use super::log;
+
 /// The configuration in force, checked. Each field is the key of that name in `config.yaml`, where defaults and
 /// meaning stand. Secrets show as `[REDACTED]` in its `Debug` form.
 #[derive(Clone, Debug, Deserialize)]
@@ -194,6 +196,11 @@ impl Config {
             LlmStyle::Rules => false,
             LlmStyle::Auto => self.llm_api_key.is_some() || self.llm_base_url.is_some(),
         }
+    }
+
+    /// The directives for the filter of the log, in which `powermemo` stands for all crates of the program.
+    pub fn log_directives(&self) -> String {
+        log::directives(&self.log)
     }
 
     /// The topics to look for.
