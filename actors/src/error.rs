@@ -3,6 +3,8 @@ use std::time::Duration;
 use memory::ids::UserId;
 use memory::ports::{JournalError, ModelError, StoreError};
 
+use crate::outages;
+
 /// How soon a client may try again when something is away or full.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -119,7 +121,7 @@ impl From<ModelError> for EngineError {
 
 impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store failed");
+        outages::store_failed(&error);
         match error {
             StoreError::Unavailable(_) => Self::unavailable("the store"),
             StoreError::Damaged(_) => Self::Internal,
@@ -129,7 +131,7 @@ impl From<StoreError> for EngineError {
 
 impl From<JournalError> for EngineError {
     fn from(error: JournalError) -> Self {
-        tracing::error!(%error, "the journal failed");
+        outages::journal_failed(&error);
         match error {
             JournalError::Unavailable(_) => Self::unavailable("the journal"),
             JournalError::OwnerGone | JournalError::Damaged(_) => Self::Internal,

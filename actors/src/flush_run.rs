@@ -10,10 +10,11 @@ use memory::buffer::FlushEnd;
 use memory::extraction::Request;
 use memory::flush::{Flush, FlushSettings, Reply, Step};
 use memory::ids::{Owner, UserKey};
-use memory::ports::{Change, CommitReply, JournalError, StoreError};
+use memory::ports::{Change, CommitReply, JournalError, ModelError, StoreError};
 use tokio::time::Instant;
 
 use crate::crash_point::crash_point;
+use crate::outages;
 use crate::registry::Registry;
 use crate::settings::Ports;
 use crate::user_actor::Changed;
@@ -34,18 +35,23 @@ impl FlushRunner {
         let mut step = flush.start();
         // When the claim was made or last renewed.
         let mut renewed_at = Instant::now();
+        // It ends for want of something that is away.
+        let mut away = false;
         loop {
             if let Step::Done(end) = step {
-                report(&flush, &end);
+                report(&flush, &end, away);
                 return end;
             }
             let name = name_of(&step);
-            let commits = matches!(step, Step::Commit(_));
+            let (commits, releases) = (matches!(step, Step::Commit(_)), matches!(step, Step::Release(..)));
             let Some(reply) = self.perform_claimed(&flush, step, &mut renewed_at).await else {
                 tracing::warn!(user = %flush.owner().key.user, "the claim on a batch was lost; another worker has it");
                 return FlushEnd::Moved;
             };
             crash_point(name).await;
+            if !releases {
+                away = is_away(&reply);
+            }
             if commits && may_have_changed(&reply) {
                 // Before the batch is discarded: who finds it after a crash in between tells it again.
                 self.tell_changed(&flush.owner().key).await;
@@ -139,6 +145,11 @@ impl FlushRunner {
     }
 }
 
+/// Whether something that this flush needs is away.
+fn is_away(reply: &Reply) -> bool {
+    matches!(reply, Reply::Down(_) | Reply::Asked(Err(ModelError::Unavailable { .. })))
+}
+
 /// Whether a commit that was answered so may have taken effect. Whoever lost a race sees the winner's, too.
 fn may_have_changed(reply: &Reply) -> bool {
     !matches!(reply, Reply::Committed(CommitReply::AppliedBefore(_) | CommitReply::Stale))
@@ -155,7 +166,7 @@ fn next(flush: &mut Flush, reply: Reply) -> Step {
 
 #[expect(clippy::needless_pass_by_value, reason = "fits map_or_else")]
 fn store_down(error: StoreError) -> Reply {
-    tracing::error!(%error, "a flush could not use the store");
+    outages::store_failed(&error);
     match error {
         StoreError::Unavailable(_) => Reply::Down("the store"),
         StoreError::Damaged(_) => Reply::Broken("the store holds something that cannot be read"),
@@ -164,7 +175,7 @@ fn store_down(error: StoreError) -> Reply {
 
 #[expect(clippy::needless_pass_by_value, reason = "fits map_or_else")]
 fn journal_down(error: JournalError) -> Reply {
-    tracing::error!(%error, "a flush could not use the journal");
+    outages::journal_failed(&error);
     match error {
         JournalError::Unavailable(_) | JournalError::OwnerGone => Reply::Down("the journal"),
         JournalError::Damaged(_) => Reply::Broken("the journal holds something that cannot be read"),
@@ -189,7 +200,7 @@ fn name_of(step: &Step) -> &'static str {
 }
 
 /// Logs how a run ended. Never with content of messages.
-fn report(flush: &Flush, end: &FlushEnd) {
+fn report(flush: &Flush, end: &FlushEnd, away: bool) {
     let (project, user) = (&flush.owner().key.project, flush.owner().key.user);
     // One line for each reason: a model that has lost its way may err a thousand times.
     let mut reasons = BTreeMap::<&str, (usize, &str)>::new();
@@ -201,13 +212,19 @@ fn report(flush: &Flush, end: &FlushEnd) {
     }
     match end {
         FlushEnd::Committed { blob_type, through_seq, .. } => {
+            outages::flush_committed();
             tracing::debug!(%project, %user, %blob_type, through_seq, refused = flush.refused().len(), "flush committed");
         }
+        FlushEnd::Failed { reason, .. } if away => outages::flush_waits(project, &user, reason),
         FlushEnd::Failed { reason, .. } => {
             tracing::warn!(%project, %user, reason, "flush failed; it will be tried again");
         }
         FlushEnd::Dead { blob_type, reason, .. } => {
-            tracing::error!(%project, %user, %blob_type, reason, "flush failed for good; its blobs are dead letters");
+            // The letter bears the id of its flush.
+            let letter = flush.claim().map(|(flush_id, _)| tracing::field::display(flush_id));
+            tracing::error!(
+                %project, %user, letter, %blob_type, reason, "flush failed for good; its blobs are dead letters"
+            );
         }
         FlushEnd::Cancelled => tracing::info!(%project, %user, "flush cancelled: the user is gone"),
         FlushEnd::Empty(_) | FlushEnd::Busy { .. } | FlushEnd::Moved => {}

@@ -14,6 +14,7 @@ mod fair_queue;
 mod flush_pool;
 mod flush_run;
 mod offload;
+mod outages;
 mod purge;
 mod registry;
 mod settings;

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use memory::ids::{Owner, ProjectId};
+use memory::outage::Outage;
 use memory::ports::{Due as DueEntry, JournalError, StoreError};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::error::EngineError;
+use crate::outages;
 use crate::purge::PurgeError;
 use crate::settings::{EngineSettings, Ports};
 use crate::user_actor::{Due, Living, UserContext, UserError};
@@ -29,6 +31,8 @@ const RETENTION_PAUSE: Duration = Duration::from_secs(600);
 pub(crate) struct Sweeper {
     pub(crate) context: Arc<UserContext>,
     pub(crate) settings: Arc<EngineSettings>,
+    /// Users could not be woken, or are not known.
+    pub(crate) outage: Outage,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -86,16 +90,16 @@ impl Sweeper {
                 _ = stop.wait_for(|stop| *stop) => return,
             }
             if let Err(error) = self.purge_deleted(&stop).await {
-                tracing::warn!(%error, "deleted users could not be purged from the journal; they are tried again");
+                self.failed("deleted users could not be purged from the journal; they are tried again", error);
             }
             if let Err(error) = self.flush_due(&stop).await {
-                tracing::warn!(%error, "the sweeper could not look for what is due; it tries again");
+                self.failed("not all that is due could be flushed; it is tried again", error);
             }
             self.passivate();
             if forgotten.is_none_or(|last| last.elapsed() >= RETENTION_PAUSE) {
                 // One batch per tick: what is due does not wait for what is old.
                 let more = self.forget_old().await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "old rows could not be removed; they are tried again");
+                    self.failed("old rows could not be removed; they are tried again", error);
                     false
                 });
                 forgotten = if more { None } else { Some(Instant::now()) };
@@ -103,8 +107,25 @@ impl Sweeper {
         }
     }
 
+    /// Logs that a part of a sweep could not be done; not at each sweep while the reason lasts.
+    fn failed(&self, what: &'static str, error: SweepError) {
+        tracing::debug!(%error, "{what}");
+        match error {
+            SweepError::Store(error) => outages::store_failed(&error),
+            SweepError::Journal(error) => outages::journal_failed(&error),
+            // The failure behind it has its own line; this one says what it keeps from being done.
+            SweepError::Engine(error) => {
+                if let Some(line) = self.outage.lost(what, std::time::Instant::now()) {
+                    tracing::warn!(%error, held_back = line.held_back, for_s = line.seconds, "{what}");
+                }
+            }
+        }
+    }
+
     async fn purge_deleted(&self, stop: &watch::Receiver<bool>) -> Result<(), SweepError> {
-        for owner in self.context.ports.store.purge_orders(BATCH).await? {
+        let orders = self.context.ports.store.purge_orders(BATCH).await?;
+        outages::store_worked();
+        for owner in orders {
             if *stop.borrow() {
                 break;
             }
@@ -123,6 +144,7 @@ impl Sweeper {
         let mut failed = None;
         loop {
             let due = self.context.ports.journal.due(self.settings.flush_interval, page.from, BATCH).await?;
+            outages::journal_worked();
             let full = due.len() >= BATCH as usize;
             let due = page.turn(due);
             let ends = !full || due.is_empty();
@@ -144,6 +166,15 @@ impl Sweeper {
                 }
             }
             if ends {
+                if failed.is_none()
+                    && let Some(line) = self.outage.worked(std::time::Instant::now())
+                {
+                    tracing::info!(
+                        held_back = line.held_back,
+                        after_s = line.seconds,
+                        "the sweeper does all that is due again"
+                    );
+                }
                 return failed.map_or(Ok(()), Err);
             }
         }
@@ -180,7 +211,13 @@ impl Sweeper {
                 tracing::info!(user = %owner.key.user, "a buffer of a deleted user came back; it is purged again");
                 self.purge(owner).await?;
             }
-            _ => tracing::warn!(user = %owner.key.user, "a buffer belongs to a user that the store does not know"),
+            // It stays, and is met again by each sweep.
+            _ => {
+                if let Some(line) = self.outage.lost("unknown user", std::time::Instant::now()) {
+                    let user = owner.key.user;
+                    tracing::warn!(%user, held_back = line.held_back, "a buffer belongs to a user that the store does not know");
+                }
+            }
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ pub mod event;
 pub mod extraction;
 pub mod flush;
 pub mod ids;
+pub mod outage;
 pub mod ports;
 pub mod profile;
 pub mod recall;

@@ -103,7 +103,7 @@ fn layers_win_in_order_and_are_told_apart() {
     );
     assert_eq!(
         (config.log.as_str(), sources["log"].clone()),
-        ("info,actix_server=warn,sqlx=warn", Source::File(world.dir.path().join("powermemo.yaml")))
+        ("info,actix_server=warn,sqlx=error", Source::File(world.dir.path().join("powermemo.yaml")))
     );
     assert_eq!(config.project_id, "prefixed");
     assert_eq!(sources["project_id"].to_string(), "environment POWERMEMO_PROJECT_ID");

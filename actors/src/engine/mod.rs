@@ -17,6 +17,7 @@ use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use memory::context::Packer;
 use memory::ids::UserKey;
+use memory::outage::Outage;
 use memory::ports::{Change, TokenCounter};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
@@ -77,7 +78,7 @@ impl Engine {
             cache_trust: settings.cache_trust,
         });
         let (stop, stopped) = watch::channel(false);
-        let sweeper = Sweeper { context: context.clone(), settings: settings.clone() };
+        let sweeper = Sweeper { context: context.clone(), settings: settings.clone(), outage: Outage::new() };
         let sweeper = io.spawn(sweeper.run(stopped));
         let inserts = Semaphore::new(settings.max_inflight_inserts);
         Self(Arc::new(Inner { context, settings, packer, inserts, stop, sweeper: Some(sweeper).into(), io }))

@@ -10,8 +10,8 @@ use tokio::time::{sleep, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::connect::{self, ConnectError, PostgresOptions};
-use super::error::DatabaseError;
-use super::reach::Reach;
+use super::error::{DatabaseError, OUTAGE, tell_unavailable};
+use super::reach::{Reach, tell_back};
 
 /// How often a call is tried when other transactions stand in its way.
 const ATTEMPTS: u32 = 6;
@@ -21,6 +21,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const FRESH: Duration = Duration::from_secs(1);
 /// How long a connection may take to become idle after its work.
 const RETURN: Duration = Duration::from_secs(2);
+
+/// Why a call that was cut off failed.
+const LATE: &str = "it did not answer in time";
 
 /// A future that borrows a connection and what it works on.
 pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, DatabaseError>> + Send + 'c>>;
@@ -156,11 +159,13 @@ impl PostgresDatabase {
                 note(&failed);
                 // Whatever it was doing is undone when the server notices.
                 conn.close_on_drop();
-                tracing::warn!("postgres did not answer in time");
-                return Err(DatabaseError::Unavailable("it did not answer in time"));
+                tell_unavailable(LATE, None, None);
+                return Err(DatabaseError::Unavailable(LATE));
             };
-            if matches!(result, Err(DatabaseError::Unavailable(_))) {
-                note(&failed);
+            match &result {
+                Err(DatabaseError::Unavailable(_)) => note(&failed),
+                Err(_) => {}
+                Ok(_) => tell_back(OUTAGE.worked(Instant::now())),
             }
             give_back(conn);
             result

@@ -1,4 +1,10 @@
+use std::time::Instant;
+
+use memory::outage::Outage;
 use memory::ports::{JournalError, StoreError};
+
+/// What was said in the log of Postgres failing. A server has one; failures have no place of their own to keep it in.
+pub(super) static OUTAGE: Outage = Outage::new();
 
 /// Why the database did not do what it was asked. The texts are meant for clients; what Postgres said is in the log.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -51,22 +57,32 @@ impl From<sqlx::Error> for DatabaseError {
             }
             _ => Self::Unavailable("a statement failed"),
         };
-        let (state, message) = match &error {
+        let state = error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(|code| code.into_owned());
+        let detail = match &error {
             // The message of a wrong value (class 22) quotes it.
-            sqlx::Error::Database(e) if !is_of_value(&e.code().unwrap_or_default()) => {
-                (e.code().unwrap_or_default().into_owned(), e.message().to_owned())
-            }
-            sqlx::Error::Database(e) => (e.code().unwrap_or_default().into_owned(), String::new()),
-            sqlx::Error::ColumnDecode { index, .. } => (String::new(), format!("column {index} cannot be decoded")),
-            sqlx::Error::Decode(_) | sqlx::Error::Encode(_) => (String::new(), "a value cannot be decoded".to_owned()),
-            other => (String::new(), other.to_string()),
+            sqlx::Error::Database(e) if !is_of_value(&e.code().unwrap_or_default()) => Some(e.message().to_owned()),
+            sqlx::Error::Database(_) => None,
+            sqlx::Error::ColumnDecode { index, .. } => Some(format!("column {index} cannot be decoded")),
+            sqlx::Error::Decode(_) | sqlx::Error::Encode(_) => Some("a value cannot be decoded".to_owned()),
+            other => Some(other.to_string()),
         };
         match mapped {
-            Self::Contended => tracing::debug!(state, message, "postgres asks for another try"),
-            Self::Unavailable(_) => tracing::warn!(state, message, "postgres did not answer"),
-            Self::Damaged(_) => tracing::error!(state, message, "postgres holds or was given something unreadable"),
+            Self::Contended => tracing::debug!(state, detail, "postgres asks for another try"),
+            Self::Unavailable(reason) => tell_unavailable(reason, state, detail),
+            Self::Damaged(_) => tracing::error!(state, detail, "postgres holds or was given something unreadable"),
         }
         mapped
+    }
+}
+
+/// Logs that a call failed, and what Postgres said, if it did; not at each call while it fails for that reason.
+pub(super) fn tell_unavailable(reason: &'static str, state: Option<String>, detail: Option<String>) {
+    match OUTAGE.lost(reason, Instant::now()) {
+        Some(line) => {
+            let (held_back, for_s) = (line.held_back, line.seconds);
+            tracing::warn!(state, detail, held_back, for_s, "postgres failed: {reason}");
+        }
+        None => tracing::debug!(state, detail, "postgres failed: {reason}"),
     }
 }
 

@@ -1,9 +1,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use memory::outage::Line;
 use sqlx::postgres::PgPool;
 use tokio::time::sleep;
+
+use super::error::OUTAGE;
 
 /// The pause between two attempts to reach a server that is away.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -30,8 +33,13 @@ impl Drop for Held {
 }
 
 impl Reach {
+    /// Whether a call is to fail at once.
     pub(super) fn is_away(&self) -> bool {
-        self.0.away.load(Ordering::Acquire)
+        let away = self.0.away.load(Ordering::Acquire);
+        if away {
+            tell_away();
+        }
+        away
     }
 
     /// A call got a connection, and has it as long as the answer lives.
@@ -45,17 +53,33 @@ impl Reach {
         if self.0.held.load(Ordering::Acquire) > 0 || self.0.away.swap(true, Ordering::AcqRel) {
             return;
         }
-        tracing::error!("Postgres is away: calls fail at once until it is back");
+        tell_away();
         let (reach, pool) = (self.clone(), pool.clone());
         tokio::spawn(async move {
             while pool.acquire().await.is_err() {
                 if pool.is_closed() {
                     return;
                 }
+                tell_away();
                 sleep(PAUSE).await;
             }
             reach.0.away.store(false, Ordering::Release);
-            tracing::info!("Postgres is back");
+            tell_back(OUTAGE.back(Instant::now()));
         });
+    }
+}
+
+/// Logs, now and then, that calls fail.
+fn tell_away() {
+    if let Some(line) = OUTAGE.lost("away", Instant::now()) {
+        let (held_back, for_s) = (line.held_back, line.seconds);
+        tracing::error!(held_back, for_s, "Postgres is away: calls fail at once until it is back");
+    }
+}
+
+/// Logs that calls succeed again, if it was said that they fail.
+pub(super) fn tell_back(line: Option<Line>) {
+    if let Some(line) = line {
+        tracing::info!(held_back = line.held_back, after_s = line.seconds, "Postgres is back");
     }
 }
