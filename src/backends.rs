@@ -132,6 +132,8 @@ pub struct Backends {
     pub cache_trust: Duration,
     /// Where everything is, for people: a line for the store, one for the journal.
     pub places: [String; 2],
+    /// Where the journal is, if that is not in the database.
+    redis: Option<Arc<RedisDatabase>>,
     /// Keeps commands that need the database for themselves away.
     presence: Option<Presence>,
 }
@@ -166,12 +168,29 @@ impl Backends {
             ReadConsistency::Strict => Duration::ZERO,
         };
         let store = database.store();
-        let journal = redis.map_or_else(|| database.journal(), |redis| Arc::new(RedisJournal::new(redis)));
-        Ok(Self { database, store, journal, changes, relay, cache_trust, places, presence })
+        let journal: Arc<dyn Journal> = match &redis {
+            Some(redis) => Arc::new(RedisJournal::new(redis.clone())),
+            None => database.journal(),
+        };
+        Ok(Self { database, store, journal, changes, relay, cache_trust, places, redis, presence })
     }
 }
 
 impl Backends {
+    /// Lets go of everything, once the server has stopped. To be called before the runtime ends.
+    ///
+    /// # Errors
+    /// See [`Database::close`].
+    pub fn close(&self) -> impl Future<Output = anyhow::Result<()>> + use<> {
+        let (database, redis) = (self.database.clone(), self.redis.clone());
+        async move {
+            if let Some(redis) = redis {
+                redis.close();
+            }
+            database.close().await
+        }
+    }
+
     /// Ends when the server must stop, because a command has changed what it stands on.
     pub fn expelled(&self) -> impl Future<Output = ()> + use<> {
         let expelled = self.presence.as_ref().map(Presence::expelled);

@@ -41,11 +41,11 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
     let io = Builder::new_multi_thread().worker_threads(IO_THREADS).thread_name("io").enable_all().build()?;
     let listener = listen(config)?;
     let backends = io.block_on(Backends::open(config))?;
-    let database = backends.database.clone();
+    let close = backends.close();
     let workers = Builder::new_multi_thread().thread_name("flush").enable_all().build()?;
     let threads = (io.handle().clone(), workers.handle().clone());
     let served = System::new().block_on(run(config, listener, backends, threads));
-    served.and(io.block_on(database.close()))
+    served.and(io.block_on(close))
 }
 
 /// Brings the database up to date and says where it is.

@@ -74,7 +74,7 @@ struct Ear {
 #[async_trait]
 impl Listener for Ear {
     async fn listen(&mut self, inbox: &Inbox) -> String {
-        match self.subscribe().await {
+        let reason = match self.subscribe().await {
             Ok((sink, stream)) => {
                 inbox.connected();
                 tokio::select! {
@@ -83,7 +83,12 @@ impl Listener for Ear {
                 }
             }
             Err(error) => error.to_string(),
+        };
+        if self.database.is_closed() {
+            // So it should end. The runtime is about to.
+            std::future::pending::<()>().await;
         }
+        reason
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::durability::Durability;
-use super::error::{Verdict, to_journal_error, verdict};
+use super::error::{OUTAGE, Verdict, tell_back, to_journal_error, verdict};
 use super::keys;
 use super::link::{self, Link, pauses};
 
@@ -98,6 +98,7 @@ pub struct RedisDatabase {
     client: Client,
     link: Arc<Link>,
     options: RedisOptions,
+    closed: AtomicBool,
 }
 
 impl fmt::Debug for RedisDatabase {
@@ -124,7 +125,8 @@ impl RedisDatabase {
         let first = first_connection(&client, &options).await.map_err(OpenError::Unreachable)?;
         let RedisOptions { connect_timeout, response_timeout, reconnect_grace, .. } = options;
         let link = Link::keep(client.clone(), first, connect_timeout, response_timeout, reconnect_grace);
-        let database = Self { home: Handle::current(), client, link: Arc::new(link), options };
+        let database =
+            Self { home: Handle::current(), client, link: Arc::new(link), options, closed: AtomicBool::new(false) };
         let version = database.durability().await.map_err(OpenError::Refused)?.version;
         match version.split('.').next().map(str::parse::<u32>) {
             Some(Ok(major)) if major < OLDEST_MAJOR => Err(OpenError::TooOld(version)),
@@ -193,6 +195,17 @@ impl RedisDatabase {
         // Hosted services forbid it.
         let config: Vec<(String, String)> = config.await.unwrap_or_default();
         Ok(Durability::new(&info, config))
+    }
+
+    /// To be called before its runtime ends: the end of the connection is nothing to be told then.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.link.close();
+    }
+
+    /// Whether [`RedisDatabase::close`] was called.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     pub(crate) fn prefix(&self) -> &str {
@@ -343,7 +356,10 @@ where
             return Err(JournalError::Unavailable("Redis did not answer in time".to_owned()));
         };
         let error = match done {
-            Ok(value) => return Ok(value),
+            Ok(value) => {
+                tell_back(OUTAGE.worked(std::time::Instant::now()));
+                return Ok(value);
+            }
             Err(error) => error,
         };
         failure = to_journal_error(&error);
@@ -365,6 +381,7 @@ where
 async fn first_connection(client: &Client, options: &RedisOptions) -> RedisResult<MultiplexedConnection> {
     let deadline = Instant::now() + options.open_timeout;
     let mut waits = pauses();
+    let mut told = false;
     loop {
         let error = match link::connect(client, options.connect_timeout, options.response_timeout).await {
             Ok(connection) => return Ok(connection),
@@ -375,7 +392,9 @@ async fn first_connection(client: &Client, options: &RedisOptions) -> RedisResul
         if hopeless || Instant::now() + wait >= deadline {
             return Err(error);
         }
-        tracing::info!(%error, "Redis cannot be reached yet");
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!(%error, "Redis cannot be reached yet; it is waited for");
+        }
         sleep(wait).await;
     }
 }

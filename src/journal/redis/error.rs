@@ -1,7 +1,13 @@
 //! What an error of Redis means for a step.
 
+use std::time::Instant;
+
+use memory::outage::{Line, Outage};
 use memory::ports::JournalError;
 use redis::{ErrorKind, RedisError};
+
+/// What was said in the log of Redis failing. A server has one; failures have no place of their own to keep it in.
+pub(super) static OUTAGE: Outage = Outage::new();
 
 /// What to do after an error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,36 +42,45 @@ pub(super) fn verdict(error: &RedisError) -> Verdict {
 /// The error for the caller: short words that name no internals. The details go to the log.
 pub(super) fn to_journal_error(error: &RedisError) -> JournalError {
     let (code, details) = answer(error);
-    let away = |reason: &str| JournalError::Unavailable(reason.to_owned());
-    let mapped = match code.as_str() {
-        "" if error.is_timeout() => away("Redis did not answer in time"),
-        "" if error.kind() == ErrorKind::UnexpectedReturnType => damaged("an answer of Redis cannot be read"),
-        "" => away("Redis cannot be reached"),
-        "OOM" => away("Redis is full: it has reached its maxmemory"),
-        "LOADING" => away("Redis is still loading its data"),
-        "BUSY" => away("Redis is busy"),
-        "READONLY" => away("Redis is a read-only replica"),
-        "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" => away("Redis is without a master"),
-        "MISCONF" => away("Redis cannot write to its disk"),
-        "NOREPLICAS" => away("Redis has too few replicas to accept writes"),
-        "NOAUTH" | "WRONGPASS" | "NOPERM" => away("Redis refuses the credentials"),
-        "MOVED" | "ASK" | "CROSSSLOT" => away("Redis keeps the data on another node"),
-        "WRONGTYPE" => damaged("a key in Redis holds another kind of value"),
+    let reason = match code.as_str() {
+        "" if error.is_timeout() => "Redis did not answer in time",
+        "" if error.kind() == ErrorKind::UnexpectedReturnType => {
+            return damaged(error, "an answer of Redis cannot be read");
+        }
+        "" => "Redis cannot be reached",
+        "OOM" => "Redis is full: it has reached its maxmemory",
+        "LOADING" => "Redis is still loading its data",
+        "BUSY" => "Redis is busy",
+        "READONLY" => "Redis is a read-only replica",
+        "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" => "Redis is without a master",
+        "MISCONF" => "Redis cannot write to its disk",
+        "NOREPLICAS" => "Redis has too few replicas to accept writes",
+        "NOAUTH" | "WRONGPASS" | "NOPERM" => "Redis refuses the credentials",
+        "MOVED" | "ASK" | "CROSSSLOT" => "Redis keeps the data on another node",
+        "WRONGTYPE" => return damaged(error, "a key in Redis holds another kind of value"),
         // A script stumbled over a value.
-        "ERR" if details.contains("user_script") => damaged("a value in Redis cannot be read"),
-        _ => away("Redis refused a step"),
+        "ERR" if details.contains("user_script") => return damaged(error, "a value in Redis cannot be read"),
+        _ => "Redis refused a step",
     };
-    match &mapped {
-        JournalError::Damaged(_) => tracing::error!(%error, "Redis holds something unreadable"),
-        // Its keeper tells of a connection that is lost, once.
-        _ if code.is_empty() => tracing::debug!(%error, "Redis did not answer"),
-        _ => tracing::warn!(%error, "Redis refused a step"),
+    // The keeper of the connection tells that it is lost.
+    let line = if code.is_empty() { None } else { OUTAGE.lost(reason, Instant::now()) };
+    match line {
+        Some(line) => tracing::warn!(%error, held_back = line.held_back, for_s = line.seconds, "{reason}"),
+        None => tracing::debug!(%error, "{reason}"),
     }
-    mapped
+    JournalError::Unavailable(reason.to_owned())
 }
 
-fn damaged(what: &str) -> JournalError {
+fn damaged(error: &RedisError, what: &str) -> JournalError {
+    tracing::error!(%error, "Redis holds something unreadable");
     JournalError::Damaged(what.to_owned())
+}
+
+/// Logs that Redis works again, if it was said that it does not.
+pub(super) fn tell_back(line: Option<Line>) {
+    if let Some(line) = line {
+        tracing::info!(held_back = line.held_back, after_s = line.seconds, "Redis is back");
+    }
 }
 
 #[cfg(test)]

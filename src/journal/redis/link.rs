@@ -9,8 +9,10 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisResult, cmd};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::error::{OUTAGE, tell_back};
 
 /// How often the connection is asked for a sign of life.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
@@ -18,6 +20,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 const LIVED: Duration = Duration::from_secs(5);
 /// The first and the longest pause between two attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// What the log says while there is no connection.
+const LOST: &str = "the connection to Redis is lost";
 /// Calls that may wait to be written to the connection before the next has to wait for its turn.
 const SEND_QUEUE: usize = 1024;
 
@@ -38,6 +42,7 @@ pub(super) struct Link {
     /// The number of the last connection that was found broken.
     broken: watch::Sender<u64>,
     grace: Duration,
+    stop: AbortHandle,
     _keeper: JoinSet<()>,
 }
 
@@ -74,8 +79,13 @@ impl Link {
         let (broken, reports) = watch::channel(0);
         let keeper = Keeper { client, connect_timeout, response_timeout, state: set_state, broken: reports };
         let mut tasks = JoinSet::new();
-        tasks.spawn(keeper.run(first));
-        Self { state, broken, grace, _keeper: tasks }
+        let stop = tasks.spawn(keeper.run(first));
+        Self { state, broken, grace, stop, _keeper: tasks }
+    }
+
+    /// Leaves the connection to itself: when it breaks from now on, nobody is told and there is no other.
+    pub(super) fn close(&self) {
+        self.stop.abort();
     }
 
     /// The present connection and its number, which is greater than `after`. Waits for it until `deadline` at most.
@@ -109,6 +119,22 @@ impl Link {
     }
 }
 
+/// Why a connection is watched no more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    /// It is broken.
+    Broken,
+    /// Nobody is left who would use it.
+    Closed,
+}
+
+impl Watched {
+    /// What a report means, or that there is nobody left to report.
+    fn of<T>(report: &Result<T, watch::error::RecvError>) -> Self {
+        if report.is_ok() { Self::Broken } else { Self::Closed }
+    }
+}
+
 struct Keeper {
     client: Client,
     connect_timeout: Duration,
@@ -123,9 +149,13 @@ impl Keeper {
         let mut waits = pauses();
         let mut since = Instant::now();
         loop {
-            self.watch(number, connection).await;
+            if self.watch(number, connection).await == Watched::Closed {
+                return;
+            }
             self.state.send_replace(State::Down(Instant::now()));
-            tracing::warn!("the connection to Redis is lost");
+            if let Some(line) = OUTAGE.lost(LOST, std::time::Instant::now()) {
+                tracing::warn!(held_back = line.held_back, for_s = line.seconds, "{LOST}");
+            }
             if since.elapsed() >= LIVED {
                 waits = pauses();
             } else {
@@ -135,20 +165,20 @@ impl Keeper {
             number += 1;
             since = Instant::now();
             self.state.send_replace(State::Up(number, connection.clone()));
-            tracing::info!("connected to Redis again");
+            tell_back(OUTAGE.back(std::time::Instant::now()));
         }
     }
 
-    /// Returns when the connection is broken.
-    async fn watch(&mut self, number: u64, mut connection: MultiplexedConnection) {
+    /// Returns when the connection is broken, or of no use to anybody any more.
+    async fn watch(&mut self, number: u64, mut connection: MultiplexedConnection) -> Watched {
         loop {
             let reported = self.broken.wait_for(|last| *last >= number);
-            if timeout(PING_INTERVAL, reported).await.is_ok() {
-                return;
+            if let Ok(reported) = timeout(PING_INTERVAL, reported).await {
+                return Watched::of(&reported);
             }
             let ping = cmd("PING");
             let alive: RedisResult<()> = tokio::select! {
-                _ = self.broken.wait_for(|last| *last >= number) => return,
+                reported = self.broken.wait_for(|last| *last >= number) => return Watched::of(&reported),
                 alive = ping.query_async(&mut connection) => alive,
             };
             // An error that Redis itself answers with is a sign of life, too.
@@ -156,21 +186,56 @@ impl Keeper {
                 && error.is_io_error()
             {
                 tracing::debug!(%error, "Redis gave no sign of life");
-                return;
+                return Watched::Broken;
             }
         }
     }
 
     async fn reconnect(&self, waits: &mut (impl Iterator<Item = Duration> + Send)) -> MultiplexedConnection {
-        let mut told = false;
         loop {
-            match connect(&self.client, self.connect_timeout, self.response_timeout).await {
+            let error = match connect(&self.client, self.connect_timeout, self.response_timeout).await {
                 Ok(connection) => return connection,
-                Err(error) if told => tracing::debug!(%error, "Redis cannot be reached yet"),
-                Err(error) => tracing::warn!(%error, "Redis cannot be reached"),
+                Err(error) => error,
+            };
+            match OUTAGE.lost(LOST, std::time::Instant::now()) {
+                Some(line) => tracing::warn!(%error, held_back = line.held_back, for_s = line.seconds, "{LOST}"),
+                None => tracing::debug!(%error, "Redis cannot be reached yet"),
             }
-            told = true;
             sleep(waits.next().unwrap_or(PAUSES.1)).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Says OK to everything, on one connection.
+    async fn agree(listener: TcpListener) {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = vec![0; 4096];
+        while let Ok(length @ 1..) = stream.read(&mut asked).await {
+            let commands = asked[..length].split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"*")).count();
+            stream.write_all("+OK\r\n".repeat(commands).as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_needs_any_more_is_not_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::open(format!("redis://{}", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(agree(listener));
+        let patience = Duration::from_secs(10);
+        let first = connect(&client, patience, patience).await.unwrap();
+        let (state, seen) = watch::channel(State::Up(1, first.clone()));
+        let (sender, broken) = watch::channel(0);
+        let keeper = Keeper { client, connect_timeout: patience, response_timeout: patience, state, broken };
+        let keeping = tokio::spawn(keeper.run(first));
+        drop(sender);
+        timeout(patience, keeping).await.expect("it ends by itself").unwrap();
+        assert!(matches!(*seen.borrow(), State::Up(1, _)), "and calls nothing lost");
     }
 }

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use ureq::http::Request;
 
 use super::{Running, Site, block_on, user};
+use crate::crash::client::Client;
+use crate::server::Server;
 use crate::services::postgres::Cluster;
 
 /// How long something may take to heal.
@@ -48,6 +50,52 @@ fn heal(what: &str, mut attempt: impl FnMut() -> (u16, Option<String>, Value)) {
     }
 }
 
+/// A server whose log goes to a file.
+struct Logged {
+    running: Running,
+    log: tempfile::NamedTempFile,
+}
+
+impl Logged {
+    fn start(site: &Site, envs: &[(&str, &str)]) -> Self {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut command = site.command(envs);
+        command
+            .env("POWERMEMO_LOG", "info,sqlx=error")
+            .env("POWERMEMO_SWEEP_INTERVAL_MS", "10")
+            .stderr(log.reopen().unwrap());
+        let server = Server::spawn(command);
+        let client = Client::new(&server.base);
+        Self { running: Running { server, client }, log }
+    }
+
+    /// Waits until the log has this.
+    fn says(&self, text: &str) {
+        let began = Instant::now();
+        while !self.log().contains(text) {
+            assert!(began.elapsed() < PATIENCE, "the log lacks {text:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What the server complained of, one line each, but for the requests that failed.
+    fn complaints(&self) -> Vec<String> {
+        let log = self.log();
+        let of_interest =
+            |line: &&str| (line.contains(" WARN ") || line.contains(" ERROR ")) && !line.contains("answered");
+        log.lines().filter(of_interest).map(str::to_owned).collect()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap()
+    }
+}
+
+/// How many of them have this.
+fn count(lines: &[String], text: &str) -> usize {
+    lines.iter().filter(|line| line.contains(text)).count()
+}
+
 fn health(running: &Running) {
     assert_good(ask(running, "GET", "/healthcheck", None));
 }
@@ -80,6 +128,60 @@ fn without_redis_reads_go_on_and_inserts_are_told_to_wait() {
     running.client.flush(&known).unwrap();
     let lines = running.client.event_lines(&known);
     assert_eq!(lines, ["I live in Turin.", "I live in Oslo.", "I live in Hanoi."]);
+}
+
+#[test]
+fn the_log_says_once_that_redis_is_away_and_once_that_it_is_back() {
+    let mut site = Site::new();
+    let logged = Logged::start(&site, &[]);
+    let user = user(&logged.running.client);
+    site.redis.kill();
+    for _ in 0..20 {
+        assert_away(insert(&logged.running, &user, "I live in Turin."));
+    }
+    site.redis.start_again();
+    logged.says("Redis is back");
+    heal("the journal", || insert(&logged.running, &user, "I live in Oslo."));
+    let complaints = logged.complaints();
+    for told in ["the connection to Redis is lost", "the journal failed", "changes of other processes may be missed"] {
+        assert_eq!(count(&complaints, told), 1, "{told}: {complaints:#?}");
+    }
+    assert!(complaints.len() < 8, "{complaints:#?}");
+    let Logged { running, log } = logged;
+    assert!(running.server.stop_gracefully().success());
+    let log = std::fs::read_to_string(log.path()).unwrap();
+    assert_eq!((log.matches("Redis is back").count(), log.matches("is lost").count()), (1, 1), "{log}");
+}
+
+#[test]
+fn the_log_says_once_that_postgres_is_away_and_once_that_it_is_back() {
+    let mut cluster = block_on(Cluster::start());
+    let site = Site::on_cluster(&cluster);
+    let logged = Logged::start(&site, &[("POWERMEMO_DATABASE_ACQUIRE_TIMEOUT_SECONDS", "1")]);
+    let [known, stranger] = [user(&logged.running.client), user(&logged.running.client)];
+    logged.running.client.insert(&known, "I live in Turin.").unwrap();
+    cluster.stop_immediately();
+    let flush = format!("/users/buffer/{known}/chat?wait_process=true");
+    for _ in 0..20 {
+        assert_away(insert(&logged.running, &stranger, "I live in Quito."));
+        ask(&logged.running, "POST", &flush, None);
+    }
+    logged.says("Postgres is away");
+    block_on(cluster.run());
+    logged.says("Postgres is back");
+    heal("the store", || insert(&logged.running, &stranger, "I live in Lisbon."));
+    logged.says("the sign that this server runs is up again");
+    let complaints = logged.complaints();
+    let telling = ["Postgres is away", "the store failed", "flush failed", "the sign that this server runs is down"];
+    for told in telling {
+        assert_eq!(count(&complaints, told), 1, "{told}: {complaints:#?}");
+    }
+    // A line for each way in which Postgres can fail to answer.
+    let failed = count(&complaints, "postgres failed");
+    assert!((1..=4).contains(&failed) && complaints.len() < 12, "{complaints:#?}");
+    let log = logged.log();
+    let back = log.lines().find(|line| line.contains("Postgres is back")).unwrap();
+    assert!(back.contains("held_back="), "{back}");
 }
 
 #[test]
