@@ -12,3 +12,4 @@ pub mod mock_model;
 pub mod serve;
 pub mod store;
 pub mod tokens;
+mod words;

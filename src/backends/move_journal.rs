@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::journal::redis::{RedisDatabase, RedisJournal};
 use crate::journal::transfer::{Moved, clear, copy};
 use crate::store::postgres::Exclusive;
+use crate::words::counted;
 
 /// Moves the journal to another place, and tells what was moved. With `abandon`, a journal in a Redis that is lost for
 /// good is given up.
@@ -45,10 +46,7 @@ async fn moved(config: &Config, database: &Database, to: JournalPlace, abandon: 
         // All was copied before; what is left there is what was copied.
         clear(&*from).await?;
         database.set_journal_move(None).await?;
-        return Ok(format!(
-            "the journal is in {} now: the move that was cut short has come to its end",
-            place_name(to)
-        ));
+        return Ok(format!("the journal is in {to} now: the move that was cut short has come to its end"));
     }
     if to == JournalPlace::Redis {
         let durability = redis.durability().await?;
@@ -67,15 +65,17 @@ async fn moved(config: &Config, database: &Database, to: JournalPlace, abandon: 
     clear(&*from).await?;
     database.set_journal_move(None).await?;
     if arrived && moved == Moved::default() {
-        return Ok(format!("the journal is in {} already; nothing was to be moved", place_name(to)));
+        return Ok(format!("the journal is in {to} already; nothing was to be moved"));
     }
-    Ok(format!(
-        "the journal is in {} now: {} messages that wait and {} of open batches, of {} users, were moved",
-        place_name(to),
-        moved.waiting,
-        moved.sealed,
-        moved.owners
-    ))
+    Ok(told(to, &moved))
+}
+
+fn told(to: JournalPlace, moved: &Moved) -> String {
+    let (waiting, users) = (counted(moved.waiting, "message"), counted(moved.owners, "user"));
+    format!(
+        "the journal is in {to} now: {waiting} that waited and {} of open batches were moved, of {users}",
+        moved.sealed
+    )
 }
 
 /// Keeps servers away. A folder of SQLite has one process anyway.
@@ -95,11 +95,4 @@ async fn check_source(redis: &RedisDatabase, abandon: bool) -> anyhow::Result<()
          messages that waited in it, run `journal move store --abandon`"
     );
     Ok(())
-}
-
-fn place_name(place: JournalPlace) -> &'static str {
-    match place {
-        JournalPlace::Store => "the store",
-        JournalPlace::Redis => "Redis",
-    }
 }

@@ -1,5 +1,6 @@
 //! Where the journal is. Store and journal bear the same name, so that neither is used with a stranger.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use crate::journal::redis::RedisDatabase;
 use crate::store::postgres::Presence;
 
 /// The key of the store's own notes that says where the journal is.
-const KEY: &str = "journal";
+pub(super) const JOURNAL: &str = "journal";
 /// The key of the note that the journal is being moved, and where to. It stands from before the first step until after
 /// the last.
-const MOVE: &str = "journal_move";
+pub(super) const MOVE: &str = "journal_move";
 
 /// Stands for no place in a note.
 const NOWHERE: &str = "";
@@ -34,6 +35,24 @@ impl JournalPlace {
             Self::Store => "store",
             Self::Redis => "redis",
         }
+    }
+
+    /// The place that a note of the store names; none when it names none.
+    pub(super) fn of_note(noted: Option<String>) -> Result<Option<Self>, PlaceError> {
+        let places = [Self::Store, Self::Redis];
+        let known =
+            |name: String| places.into_iter().find(|place| place.as_str() == name).ok_or(PlaceError::Unknown(name));
+        noted.filter(|name| name != NOWHERE).map(known).transpose()
+    }
+}
+
+impl fmt::Display for JournalPlace {
+    /// What to call it, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Store => "the store",
+            Self::Redis => "Redis",
+        })
     }
 }
 
@@ -87,12 +106,12 @@ impl Database {
 
     /// Where the store says that its journal is; none when it was never used.
     pub(crate) async fn journal_place(&self) -> anyhow::Result<Option<JournalPlace>> {
-        self.note(KEY).await
+        self.note(JOURNAL).await
     }
 
     /// Notes where the journal is.
     pub(crate) async fn set_journal_place(&self, place: JournalPlace) -> anyhow::Result<()> {
-        self.set_note(KEY, place.as_str()).await
+        self.set_note(JOURNAL, place.as_str()).await
     }
 
     /// Where the journal is being moved to, by a move that has not come to its end.
@@ -110,10 +129,7 @@ impl Database {
             Self::Sqlite(database) => database.meta(key).await?,
             Self::Postgres(database) => database.meta(key).await?,
         };
-        let places = [JournalPlace::Store, JournalPlace::Redis];
-        let known =
-            |name: String| places.into_iter().find(|place| place.as_str() == name).ok_or(PlaceError::Unknown(name));
-        Ok(noted.filter(|name| name != NOWHERE).map(known).transpose()?)
+        Ok(JournalPlace::of_note(noted)?)
     }
 
     async fn set_note(&self, key: &'static str, value: &'static str) -> anyhow::Result<()> {
@@ -131,7 +147,7 @@ impl Database {
             // The folder is ours alone.
             Self::Sqlite(_) if self.journal_place().await?.is_none() => self.set_journal_place(place).await?,
             Self::Sqlite(_) => {}
-            Self::Postgres(database) => database.set_meta_once(KEY, place.as_str()).await?,
+            Self::Postgres(database) => database.set_meta_once(JOURNAL, place.as_str()).await?,
         }
         self.journal_place().await
     }
@@ -145,7 +161,7 @@ pub(super) async fn settle(
 ) -> anyhow::Result<()> {
     let place = if redis.is_some() { JournalPlace::Redis } else { JournalPlace::Store };
     if let Some(presence) = presence {
-        presence.stand_on(KEY, place.as_str());
+        presence.stand_on(JOURNAL, place.as_str());
     }
     if let Some(to) = database.journal_move().await? {
         return Err(PlaceError::Moving(to.as_str().to_owned()).into());

@@ -25,6 +25,8 @@ pub use values::{Config, EventTag, LlmStyle, LogFormat, ProfileFilterBy, ReadCon
 
 use layers::Layers;
 
+use crate::words::counted;
+
 /// What the layers are read from: an argument, so that tests need not touch the process.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
@@ -96,7 +98,7 @@ impl ConfigErrors {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration has {} error(s):", self.0.len())?;
+        write!(f, "the configuration has {}:", counted(self.0.len(), "error"))?;
         self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }

@@ -217,7 +217,7 @@ fn all_errors_are_reported_at_once() {
     let world = World::new().file("config.yaml", "port: x\nlanguage: fr\nhost: 0.0.0.0\nprot: 1\n");
     assert_eq!(world.errors().len(), 4);
     let text = Settings::load(&world.inputs).unwrap_err().to_string();
-    assert!(text.starts_with("the configuration has 4 error(s):\n  "), "{text}");
+    assert!(text.starts_with("the configuration has 4 errors:\n  "), "{text}");
 }
 
 #[test]
