@@ -218,7 +218,7 @@ fn engine_settings(config: &Config, model: &dyn LanguageModel) -> EngineSettings
         filter_by_model: config.profile_filter == crate::config::ProfileFilterBy::Model,
         cache_trust: Duration::MAX,
         cache_bytes: config.cache_bytes,
-        applied_blobs_retention: Duration::from_secs(86_400 * u64::from(config.applied_blobs_retention_days)),
+        applied_blobs_retention: config.applied_blobs_retention(),
         shutdown_timeout: config.shutdown_timeout,
     }
 }

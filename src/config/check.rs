@@ -222,7 +222,7 @@ fn unsupported(config: &Config, layers: &mut Layers) {
         let fits = |url: &SecretString| schemes.iter().any(|scheme| url.expose_secret().starts_with(scheme));
         url.as_ref().is_none_or(fits)
     };
-    if !has_scheme(&config.database_url, &["postgres://", "postgresql://"]) {
+    if !has_scheme(&config.database_url, &crate::store::postgres::SCHEMES) {
         refuse(layers, "database_url", "must begin with postgres://; leave it out to use SQLite in data_dir");
     }
     if !has_scheme(&config.redis_url, &["redis://", "rediss://", "unix://", "redis+unix://"]) {

@@ -198,6 +198,11 @@ impl Config {
         }
     }
 
+    /// How long it is remembered which blobs were applied, and which users were deleted.
+    pub fn applied_blobs_retention(&self) -> Duration {
+        Duration::from_secs(86_400 * u64::from(self.applied_blobs_retention_days))
+    }
+
     /// The directives for the filter of the log, in which `powermemo` stands for all crates of the program.
     pub fn log_directives(&self) -> String {
         log::directives(&self.log)

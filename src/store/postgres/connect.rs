@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, query_scalar};
 use tokio::time::{Instant, sleep, timeout};
 
 /// What a URL begins with.
-const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+pub const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 /// The oldest version that will do, as the server numbers it.
 const OLDEST_VERSION: i32 = 140_000;
 /// How long an attempt to connect may take.
@@ -74,6 +74,8 @@ pub enum ConnectError {
         target: String,
         /// What went wrong.
         reason: String,
+        /// The same, for whoever has to mend it.
+        refusal: Refusal,
     },
     /// The server is too old.
     #[error("Postgres at {target} is of version {version}: 14 or newer is needed")]
@@ -91,6 +93,44 @@ pub enum ConnectError {
         /// What went wrong.
         source: MigrateError,
     },
+}
+
+/// Why a server did not let us in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The password is wrong, or missing.
+    Password,
+    /// There is no such user, or its rules let it in from nowhere, from elsewhere, or with TLS only.
+    User,
+    /// There is no such database.
+    Database,
+    /// The machine is there, and nobody listens.
+    NobodyListens,
+    /// No answer, or none that could be understood.
+    Network,
+    /// Anything else.
+    Other,
+}
+
+impl Refusal {
+    fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(e) => Self::of_state(&e.code().unwrap_or_default()),
+            sqlx::Error::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => Self::NobodyListens,
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => Self::Network,
+            _ => Self::Other,
+        }
+    }
+
+    /// Reads an SQLSTATE.
+    fn of_state(state: &str) -> Self {
+        match state {
+            "28P01" => Self::Password,
+            "28000" => Self::User,
+            "3D000" => Self::Database,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// How to connect, as it stands in a URL, with nothing of ours.
@@ -127,7 +167,7 @@ pub(super) async fn reach(url: &PgConnectOptions, options: &PostgresOptions) -> 
     // No limits on the server: a migration may take its time, or wait for that of another process.
     let mut conn =
         first(&url.clone().application_name(&options.application_name), options.start_timeout, &target).await?;
-    let refused = |error: sqlx::Error| ConnectError::Unreachable { target: target.clone(), reason: error.to_string() };
+    let refused = |error: sqlx::Error| unreachable(&target, &error);
     let version = async {
         let number: i32 =
             query_scalar("SELECT current_setting('server_version_num')::int").fetch_one(&mut conn).await?;
@@ -163,7 +203,7 @@ async fn first(url: &PgConnectOptions, patience: Duration, target: &str) -> Resu
             Err(error) => error,
         };
         if !may_pass(&error) || Instant::now() + PAUSE > deadline {
-            return Err(ConnectError::Unreachable { target: target.to_owned(), reason: reason(&error) });
+            return Err(unreachable(target, &error));
         }
         if !std::mem::replace(&mut waited, true) {
             tracing::warn!("waiting for Postgres at {target}: {}", reason(&error));
@@ -174,6 +214,11 @@ async fn first(url: &PgConnectOptions, patience: Duration, target: &str) -> Resu
 
 async fn within<T>(limit: Duration, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     timeout(limit, work).await.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+}
+
+fn unreachable(target: &str, error: &sqlx::Error) -> ConnectError {
+    let (reason, refusal) = (reason(error), Refusal::of(error));
+    ConnectError::Unreachable { target: target.to_owned(), reason, refusal }
 }
 
 fn reason(error: &sqlx::Error) -> String {
@@ -199,6 +244,15 @@ fn may_pass(error: &sqlx::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_be_mended_is_told_by_the_state() {
+        let states = ["28P01", "28000", "3D000", "53300"].map(Refusal::of_state);
+        assert_eq!(states, [Refusal::Password, Refusal::User, Refusal::Database, Refusal::Other]);
+        let io = |kind| Refusal::of(&std::io::Error::from(kind).into());
+        assert_eq!(io(std::io::ErrorKind::ConnectionRefused), Refusal::NobodyListens);
+        assert_eq!(io(std::io::ErrorKind::TimedOut), Refusal::Network);
+    }
 
     #[test]
     fn the_password_is_in_no_message() {

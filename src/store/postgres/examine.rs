@@ -41,6 +41,15 @@ impl PostgresDatabase {
     pub async fn tables(&self) -> Result<Tables, DatabaseError> {
         self.single((), |conn, ()| Box::pin(tables(conn))).await
     }
+
+    /// Whether it holds any user. Its tables must be there.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn has_users(&self) -> Result<bool, DatabaseError> {
+        let sql = "SELECT EXISTS (SELECT FROM users)";
+        self.single((), move |conn, ()| Box::pin(async move { Ok(query_scalar(sql).fetch_one(conn).await?) })).await
+    }
 }
 
 async fn tables(conn: &mut PgConnection) -> Result<Tables, DatabaseError> {

@@ -33,7 +33,7 @@ use memory::ports::{
 use memory::profile::Profile;
 use serde_json::{Map, Value};
 
-pub use connect::{ConnectError, PostgresOptions};
+pub use connect::{ConnectError, PostgresOptions, Refusal, SCHEMES};
 pub use database::PostgresDatabase;
 pub use error::DatabaseError;
 pub use examine::Tables;
