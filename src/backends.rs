@@ -1,6 +1,8 @@
 //! Which store, which journal, and how processes on the same ones hear of each other: chosen here, from the configuration.
 
+mod embedded;
 mod move_journal;
+mod notes;
 mod place;
 mod relay;
 
@@ -20,7 +22,9 @@ use crate::journal::sqlite::SqliteJournal;
 use crate::store::postgres::{PostgresDatabase, PostgresOptions, PostgresStore, Presence};
 use crate::store::sqlite::{SqliteDatabase, SqliteOptions, SqliteStore};
 
+pub(crate) use embedded::left_behind;
 pub use move_journal::move_journal;
+pub(crate) use notes::Notes;
 pub use place::{JournalPlace, PlaceError};
 pub use relay::Relay;
 
@@ -103,14 +107,22 @@ impl Database {
 /// # Errors
 /// When it cannot be used.
 pub async fn open_redis(config: &Config) -> anyhow::Result<Option<Arc<RedisDatabase>>> {
+    open_redis_within(config, RedisOptions::default().open_timeout).await
+}
+
+/// As [`open_redis`], and waits no longer than this for one that is not there.
+pub(crate) async fn open_redis_within(
+    config: &Config,
+    open_timeout: Duration,
+) -> anyhow::Result<Option<Arc<RedisDatabase>>> {
     let Some(url) = &config.redis_url else { return Ok(None) };
-    let retention = Duration::from_secs(86_400 * u64::from(config.applied_blobs_retention_days));
     let defaults = RedisOptions::default();
     let options = RedisOptions {
         prefix: config.redis_key_prefix.clone(),
+        open_timeout,
         response_timeout: defaults.response_timeout.min(config.redis_timeout),
         call_timeout: config.redis_timeout,
-        tombstone_retention: retention,
+        tombstone_retention: config.applied_blobs_retention(),
         ..defaults
     };
     Ok(Some(RedisDatabase::open(url.expose_secret(), options).await?))
@@ -145,6 +157,7 @@ impl Backends {
     /// When a part cannot be used, or store and journal do not belong together.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let database = Database::open(config).await?;
+        embedded::warn(config, &database).await;
         let presence = announce(&database).await?;
         let redis = open_redis(config).await?;
         place::settle(&database, redis.as_deref(), presence.as_ref()).await?;

@@ -1,6 +1,7 @@
 //! `powermemo doctor`: looks at everything a server needs, changes nothing, and says what to do about what it finds.
 
 mod database;
+mod journal;
 mod model;
 mod redis;
 
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use tokio::runtime::Builder;
 
 use crate::config::Config;
+use crate::words::counted;
 
 /// How far two clocks may be apart before it is worth a word.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
@@ -22,6 +24,8 @@ pub enum Level {
     Good,
     /// It works, and may not be what you want.
     Advice,
+    /// It works, and something that matters to you may be lost or missing.
+    Warning,
     /// A server would not start, or would lose what it acknowledged.
     Bad,
 }
@@ -48,6 +52,10 @@ impl Finding {
         Self { level: Level::Advice, what, text: text.into(), advice: advice.into() }
     }
 
+    fn warning(what: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { level: Level::Warning, what, text: text.into(), advice: advice.into() }
+    }
+
     fn bad(what: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { level: Level::Bad, what, text: text.into(), advice: advice.into() }
     }
@@ -58,6 +66,7 @@ impl fmt::Display for Finding {
         let mark = match self.level {
             Level::Good => "ok  ",
             Level::Advice => "note",
+            Level::Warning => "WARN",
             Level::Bad => "BAD ",
         };
         write!(f, "{mark}  {:<13}  {}", self.what, self.text)?;
@@ -73,17 +82,21 @@ pub fn doctor(config: &Config) -> anyhow::Result<()> {
     let io = Builder::new_current_thread().enable_all().build()?;
     let findings = io.block_on(examine(config));
     findings.iter().for_each(|finding| println!("{finding}"));
-    let bad = findings.iter().filter(|finding| finding.level == Level::Bad).count();
-    anyhow::ensure!(bad == 0, "{bad} of {} findings are bad", findings.len());
-    println!("nothing is bad");
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
+    let bad = count(Level::Bad);
+    anyhow::ensure!(bad == 0, "{} of {} {} bad", bad, findings.len(), if bad == 1 { "is" } else { "are" });
+    match count(Level::Warning) {
+        0 => println!("nothing is bad"),
+        warnings => println!("nothing is bad, {}", counted(warnings, "warning")),
+    }
     Ok(())
 }
 
 /// Looks at everything.
 async fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = vec![configuration(config)];
-    let place = database::examine(config, &mut findings).await;
-    redis::examine(config, place, &mut findings).await;
+    let notes = database::examine(config, &mut findings).await;
+    redis::examine(config, notes, &mut findings).await;
     findings.push(model::examine(config).await);
     findings
 }
@@ -130,6 +143,7 @@ mod tests {
     #[test]
     fn a_finding_is_a_line_and_its_advice_another() {
         assert_eq!(Finding::good("x", "fine").to_string(), "ok    x              fine");
+        assert!(Finding::warning("x", "odd", "look").to_string().starts_with("WARN  x "));
         let bad = Finding::bad("x", "broken", "mend it").to_string();
         assert_eq!(bad.lines().count(), 2);
         assert!(bad.starts_with("BAD ") && bad.ends_with("-> mend it"));

@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::{Finding, clock};
-use crate::backends::{Database, JournalPlace};
+use crate::backends::{self, Database, Notes};
 use crate::config::Config;
-use crate::store::postgres::{PostgresDatabase, PostgresOptions, Tables};
+use crate::store::postgres::{ConnectError, DatabaseError, PostgresDatabase, PostgresOptions, Refusal, Tables};
+use crate::words::counted;
 
 const WHAT: &str = "database";
 /// Connections of a server besides those of its pool.
@@ -15,21 +16,24 @@ const SPARE_CONNECTIONS: u32 = 3;
 /// Servers that a Postgres should have room for.
 const SERVERS: u32 = 2;
 
-/// What is known of the store's journal: the name it bears, and where it is.
-pub(super) type Place = Option<(String, Option<JournalPlace>)>;
-
-pub(super) async fn examine(config: &Config, findings: &mut Vec<Finding>) -> Place {
-    match &config.database_url {
-        Some(url) => postgres(config, url.expose_secret(), findings).await,
-        None => {
-            findings.push(sqlite(&config.data_dir));
+/// Returns what the store says of its journal, if it can be asked.
+pub(super) async fn examine(config: &Config, findings: &mut Vec<Finding>) -> Option<Notes> {
+    if let Some(url) = &config.database_url {
+        return postgres(config, url.expose_secret(), findings).await;
+    }
+    findings.push(folder(&config.data_dir));
+    // A server may be working with it: it is looked at, and not touched.
+    match Notes::of_folder(&config.data_dir).await {
+        Ok(notes) => notes,
+        Err(error) => {
+            let advice = "look whether this user may read it, and whether it is whole: a backup is the way back";
+            findings.push(Finding::bad(WHAT, format!("the database in the folder cannot be read: {error:#}"), advice));
             None
         }
     }
 }
 
-/// The file itself is left alone: a server may be working with it.
-fn sqlite(folder: &Path) -> Finding {
+fn folder(folder: &Path) -> Finding {
     let shown = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
     match folder.metadata() {
         Ok(found) if !found.is_dir() => {
@@ -53,14 +57,14 @@ fn is_writable(folder: &Path) -> bool {
     written
 }
 
-async fn postgres(config: &Config, url: &str, findings: &mut Vec<Finding>) -> Place {
-    let start_timeout = Duration::from_secs(2);
+async fn postgres(config: &Config, url: &str, findings: &mut Vec<Finding>) -> Option<Notes> {
+    // What is not there now is a finding: nobody waits for it.
+    let start_timeout = Duration::ZERO;
     let options = PostgresOptions { max_connections: 2, start_timeout, ..PostgresOptions::default() };
     let database = match PostgresDatabase::look(url, &options).await {
         Ok(database) => database,
         Err(error) => {
-            let advice = "start Postgres, or mend database_url; the user needs the right to create tables";
-            findings.push(Finding::bad(WHAT, error.to_string(), advice));
+            findings.push(Finding::bad(WHAT, error.to_string(), advice(&error)));
             return None;
         }
     };
@@ -90,24 +94,104 @@ async fn postgres(config: &Config, url: &str, findings: &mut Vec<Finding>) -> Pl
             return None;
         }
     }
-    tables(&database, findings).await;
-    let database = Database::Postgres(database);
-    Some((database.journal_id().await.ok()?, database.journal_place().await.ok()?))
+    let tables = database.tables().await;
+    findings.push(migrations(&tables));
+    let made = matches!(tables, Ok(Tables::Current | Tables::Behind(_)));
+    findings.extend(left_behind(config, made.then_some(&*database)).await);
+    if tables != Ok(Tables::Current) {
+        return None;
+    }
+    match Notes::of(&Database::Postgres(database)).await {
+        Ok(notes) => Some(notes),
+        Err(error) => {
+            findings.push(Finding::bad(WHAT, format!("{error:#}"), "look into the log of Postgres"));
+            None
+        }
+    }
 }
 
-async fn tables(database: &PostgresDatabase, findings: &mut Vec<Finding>) {
+/// What to do about a Postgres that does not let us in.
+fn advice(error: &ConnectError) -> &'static str {
+    let refusal = match error {
+        ConnectError::Url(_) => return "mend database_url: postgres://user:password@host:5432/database",
+        ConnectError::TooOld { .. } => return "upgrade Postgres, or point database_url at a newer one",
+        ConnectError::Unreachable { refusal, .. } => *refusal,
+        ConnectError::Migrate { .. } => Refusal::Other,
+    };
+    match refusal {
+        Refusal::Password => {
+            "mend user and password in database_url; signs such as @ : / in a password are written as %40 %3A %2F"
+        }
+        Refusal::User => {
+            "mend the user in database_url, or make it (CREATE ROLE … LOGIN); if it is there, let it in from this machine \
+             in pg_hba.conf, or with TLS (?sslmode=require)"
+        }
+        Refusal::Database => {
+            "make it (CREATE DATABASE … OWNER …, or createdb), or mend the name at the end of database_url"
+        }
+        Refusal::NobodyListens => "start Postgres, or mend host and port in database_url",
+        Refusal::Network => "mend the host in database_url, or look at the network between: names, firewalls, TLS",
+        Refusal::Other => "mend database_url; the user needs the right to connect and to create tables",
+    }
+}
+
+fn migrations(tables: &Result<Tables, DatabaseError>) -> Finding {
     let what = "migrations";
-    findings.push(match database.tables().await {
+    match tables {
         Ok(Tables::Current) => Finding::good(what, "the tables are up to date"),
-        Ok(Tables::Missing) => Finding::good(what, "no tables yet; the first start makes them"),
+        Ok(Tables::Missing) => {
+            Finding::good(what, "no tables yet: the first start makes them, and so does `powermemo migrate`")
+        }
         Ok(Tables::Behind(steps)) => {
             let advice = "back up, then start the new version, or run `powermemo migrate`";
-            Finding::advice(what, format!("the tables are {steps} steps behind this version"), advice)
+            let steps = counted(*steps, "step");
+            Finding::advice(what, format!("the tables are {steps} behind this version"), advice)
         }
         Ok(Tables::Ahead) => {
             let advice = "run that version, or restore a backup from before it";
             Finding::bad(what, "a newer version of Powermemo has changed the tables", advice)
         }
         Err(error) => Finding::bad(what, error.to_string(), "look into the log of Postgres"),
-    });
+    }
+}
+
+/// Memory that nobody would look for any more.
+async fn left_behind(config: &Config, postgres: Option<&PostgresDatabase>) -> Option<Finding> {
+    let what = "data_dir";
+    match backends::left_behind(config, postgres).await {
+        Ok(found) => {
+            let advice =
+                "nothing of it is used with this Postgres; to go on with it, unset database_url (DATABASE_URL)";
+            found.map(|text| Finding::warning(what, text, advice))
+        }
+        Err(error) => {
+            let text = format!("the embedded database in data_dir cannot be looked at: {error:#}");
+            Some(Finding::advice(what, text, "with database_url it is not used"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_advice_of_its_own() {
+        let refusals = [
+            Refusal::Password,
+            Refusal::User,
+            Refusal::Database,
+            Refusal::NobodyListens,
+            Refusal::Network,
+            Refusal::Other,
+        ];
+        let told = refusals.map(|refusal| {
+            advice(&ConnectError::Unreachable { target: String::new(), reason: String::new(), refusal })
+        });
+        let words = ["password", "pg_hba.conf", "CREATE DATABASE", "start Postgres", "firewalls", "to create tables"];
+        for (advice, word) in told.iter().zip(words) {
+            assert_eq!(told.iter().filter(|other| other.contains(word)).count(), 1, "{word}");
+            assert!(advice.contains(word), "{advice}");
+        }
+    }
 }

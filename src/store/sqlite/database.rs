@@ -19,7 +19,7 @@ use super::error::DatabaseError;
 use super::writer::{AppendJob, Counters, GroupLimits, Job, Work, Writer};
 
 /// The database file in the data folder.
-const DATABASE_FILE: &str = "powermemo.db";
+pub(super) const DATABASE_FILE: &str = "powermemo.db";
 /// The file in the data folder whose lock says that a process has it.
 const LOCK_FILE: &str = "powermemo.lock";
 /// Pages (of 4 KiB) of the write-ahead log that make a commit copy it back: four times SQLite's default, since a

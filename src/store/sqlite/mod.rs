@@ -1,7 +1,8 @@
 //! The embedded store: one SQLite file, with one writer and a few readers.
 //!
 //! `database` opens it and hands out reads and writes, `writer` groups writes into transactions, `appends` does a group
-//! of the journal's appends, `rows` knows how values stand in the tables. The other files hold the SQL, one file per resource.
+//! of the journal's appends, `rows` knows how values stand in the tables, `glance` looks and leaves no trace. The other
+//! files hold the SQL, one file per resource.
 
 pub(crate) mod appends;
 mod blobs;
@@ -9,6 +10,7 @@ mod database;
 mod error;
 mod events;
 mod flushes;
+mod glance;
 mod letters;
 pub(crate) mod rows;
 mod slots;
@@ -34,6 +36,7 @@ use serde_json::{Map, Value};
 
 pub use database::{OpenError, SqliteDatabase, SqliteOptions, WriterStats};
 pub use error::DatabaseError;
+pub use glance::Glance;
 use rows::{life, to_json};
 
 /// The system of record in the embedded database.
