@@ -28,15 +28,17 @@ find_postgres() {
     service_die "$1 is missing; install Postgres 14 or newer (Debian: apt-get install postgresql)"
 }
 
-# as_unprivileged COMMAND...: for Postgres, which refuses to be run by root.
+# unprivileged: prints who runs Postgres, which refuses to be run by root.
+unprivileged() { id -un postgres 2>/dev/null || id -un nobody; }
+
+# as_unprivileged COMMAND...
 as_unprivileged() {
     if [ "$(id -u)" -eq 0 ]; then
-        setpriv --reuid="$UNPRIVILEGED" --regid="$(id -g "$UNPRIVILEGED")" --clear-groups "$@"
+        setpriv --reuid="$(unprivileged)" --regid="$(id -g "$(unprivileged)")" --clear-groups "$@"
     else
         "$@"
     fi
 }
-UNPRIVILEGED=$(id -un postgres 2>/dev/null || echo nobody)
 
 # in_background FOLDER COMMAND...: starts a service. Its signals are its own (Ctrl-C is for the script, which stops all in
 # order), but it does not outlive the script.
@@ -83,13 +85,13 @@ start_postgres() {
     initdb=$(find_postgres initdb) && postgres=$(find_postgres postgres) || exit 1
     for setting in "$@"; do options+=(-c "$setting"); done
     mkdir -p "$folder"
-    [ "$(id -u)" -eq 0 ] && chown "$UNPRIVILEGED" "$folder"
+    [ "$(id -u)" -eq 0 ] && chown "$(unprivileged)" "$folder"
     [ -d "$folder/data" ] ||
         (cd "$folder" && as_unprivileged "$initdb" --no-sync --auth=trust --username=powermemo --encoding=UTF8 \
             --no-locale -D "$folder/data") >"$folder/log" 2>&1 || { cat "$folder/log" >&2; service_die "initdb failed"; }
     local user=()
     [ "$(id -u)" -eq 0 ] &&
-        user=(--reuid="$UNPRIVILEGED" --regid="$(id -g "$UNPRIVILEGED")" --clear-groups)
+        user=(--reuid="$(unprivileged)" --regid="$(id -g "$(unprivileged)")" --clear-groups)
     in_background "$folder" "${user[@]}" "$postgres" -D "$folder/data" -c listen_addresses= \
         -c "unix_socket_directories=$folder" "${options[@]}"
     until_true "$folder" "$(find_postgres pg_isready)" -q -h "$folder" -U powermemo -d postgres
