@@ -36,12 +36,18 @@ pub(super) fn is_secret(key: &str) -> bool {
     masked(key, &Value::from("x")) != "x"
 }
 
-/// Hides the password of an address and the values of its query, which may hold one too. An address that cannot be
-/// parsed is hidden whole.
+/// Hides the password of an address and the values of its query, which may hold one too. Of an address that cannot be
+/// read nothing is shown but its scheme, or that it has none: its password could be anywhere.
 fn masked_url(text: &str) -> String {
-    let Ok(mut url) = Url::parse(text) else { return MASK.to_owned() };
+    let is_scheme =
+        |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let Some(scheme) = text.split_once("://").map(|(name, _)| name).filter(is_scheme) else {
+        return format!("{MASK} (without a scheme, as in scheme://host)");
+    };
+    let hidden = || format!("{scheme}://{MASK}");
+    let Ok(mut url) = Url::parse(text) else { return hidden() };
     if url.password().is_some() && url.set_password(Some(MASK)).is_err() || url.cannot_be_a_base() {
-        return MASK.to_owned();
+        return hidden();
     }
     let names: Vec<String> = url.query_pairs().map(|(name, _)| format!("{name}={MASK}")).collect();
     if !names.is_empty() {

@@ -244,6 +244,14 @@ fn addresses_of_stores_are_checked_and_shown_without_their_passwords() {
     let error = error_of("DATABASE_URL", "mysql://ann:hunter2@db/memo");
     assert!(error.contains("must begin with postgres://") && error.contains("DATABASE_URL"), "{error}");
     assert!(!error.contains("hunter"), "{error}");
+    let error = error_of("DATABASE_URL", "postgres ://ann:hunter2@db/memo");
+    assert!(error.contains("without a scheme") && !error.contains("hunter"), "{error}");
+    for missing in ["ann:hunter2@db:5432/memo", "db:hunter2", "//ann:hunter2@db", "hunter2"] {
+        let error = error_of("DATABASE_URL", missing);
+        assert!(error.contains("*** (without a scheme") && !error.contains("hunter"), "{error}");
+    }
+    let error = error_of("DATABASE_URL", "mysql://ann:hunter2@db:port/memo");
+    assert!(error.contains("mysql://***") && !error.contains("hunter"), "{error}");
     let error = error_of("REDIS_URL", "hunter2");
     assert!(error.contains("must begin with redis://") && !error.contains("hunter"), "{error}");
 }
