@@ -14,7 +14,6 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::durability::Durability;
 use super::error::{OUTAGE, Verdict, tell_back, to_journal_error, verdict};
-use super::keys;
 use super::link::{self, Link, pauses};
 
 /// The oldest major version whose scripts can say that they do not need memory.
@@ -158,19 +157,6 @@ impl RedisDatabase {
 
     fn journal_id_key(&self) -> String {
         format!("{}:journal_id", self.options.prefix)
-    }
-
-    /// Whether the journal in this Redis holds no blob of anybody. Numbers and tombstones do not count.
-    ///
-    /// # Errors
-    /// When Redis is away.
-    pub async fn is_empty(&self) -> Result<bool, JournalError> {
-        let mut pipe = redis::pipe();
-        for shard in 0..keys::SHARDS {
-            pipe.cmd("EXISTS").arg(keys::owners(&self.options.prefix, shard));
-        }
-        let found: Vec<u8> = self.pipeline(pipe).await?;
-        Ok(found.iter().all(|found| *found == 0))
     }
 
     /// The time on its clock.

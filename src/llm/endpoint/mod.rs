@@ -190,7 +190,8 @@ impl Endpoint {
             let Some(pause) = retry_pause(&failure, pauses.next()).filter(|pause| *pause < left) else {
                 return Err(failure);
             };
-            tracing::debug!(model = prompt.model, %failure, ?pause, "the model is called again");
+            let pause_ms = pause.as_millis();
+            tracing::debug!(model = prompt.model, %failure, pause_ms, "the model is called again");
             (self.sleep)(pause).await;
             self.limits.count_try();
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use memory::ids::Owner;
 use memory::ports::{Journal as _, JournalError, Release, Removed, Requeue, Requeued, Reseal, Taken};
 use powermemo::journal::redis::{Fsync, OpenError, RedisDatabase, RedisJournal, RedisOptions};
 
@@ -76,18 +77,18 @@ async fn installations_share_a_redis() {
     let server = RedisServer::start(&VOLATILE);
     let options = RedisOptions { prefix: "other".to_owned(), ..RedisOptions::default() };
     let (one, other) = (open(&server).await, RedisDatabase::open(&server.url(), options).await.unwrap());
-    let (journal, owner) = (RedisJournal::new(Arc::clone(&one)), owner());
-    assert!(one.is_empty().await.unwrap());
+    let (journal, there, owner) = (RedisJournal::new(one), RedisJournal::new(other), owner());
+    let none: [Owner; 0] = [];
+    assert_eq!(journal.owners(None, 10).await.unwrap(), none);
     journal.append(&owner, &blob()).await.unwrap();
-    assert!(!one.is_empty().await.unwrap());
-    assert!(other.is_empty().await.unwrap());
-    let there = RedisJournal::new(other);
+    assert_eq!(journal.owners(None, 10).await.unwrap(), std::slice::from_ref(&owner));
+    assert_eq!(there.owners(None, 10).await.unwrap(), none);
     assert_eq!(there.levels(&owner).await.unwrap(), []);
     there.purge(&owner).await.unwrap();
     journal.append(&owner, &blob()).await.unwrap();
-    assert_eq!(there.owners(None, 10).await.unwrap(), []);
+    assert_eq!(there.owners(None, 10).await.unwrap(), none);
     journal.hand_over(&owner).await.unwrap();
-    assert!(one.is_empty().await.unwrap());
+    assert_eq!(journal.owners(None, 10).await.unwrap(), none);
 }
 
 #[tokio::test]
