@@ -22,7 +22,7 @@ mod sweeper;
 mod user_actor;
 
 pub use doubt::Doubt;
-pub use engine::{BufferStatus, DeadBlob, DroppedLetters, Engine, Flushed, Inserted, RetriedLetters};
+pub use engine::{BufferStatus, DeadBlob, DroppedLetters, Engine, Flushed, Inserted, RetriedLetters, Selected};
 pub use error::EngineError;
 pub use flush_pool::PoolState;
 pub use settings::{EngineSettings, Ports};

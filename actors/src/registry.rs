@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::error::{EngineError, RETRY_AFTER};
 use crate::settings::Ports;
-use crate::user_actor::{Deleted, Passivate, UserActor, UserContext};
+use crate::user_actor::{Caches, Deleted, Passivate, Snapshot, UserActor, UserContext};
 
 /// How often a message is sent again because its actor died before it answered.
 const MAX_SENDS: u32 = 4;
@@ -53,6 +53,8 @@ struct Entry {
     last_used: AtomicU64,
     /// When the store was last asked for the life of the user, in the same.
     known_at: AtomicU64,
+    /// What the actor has cached.
+    caches: Caches,
 }
 
 pub(crate) struct Registry {
@@ -124,6 +126,17 @@ impl Registry {
         }
         tracing::error!(user = %key.user, "an actor died {MAX_SENDS} times over one message");
         Err(EngineError::Internal)
+    }
+
+    /// What a user's actor has cached, if it may be used as it is. Counts as use of the user.
+    pub(crate) fn cached<T: Snapshot>(&self, context: &UserContext, key: &UserKey) -> Option<Arc<T>> {
+        let entry = self.actors.get(key)?;
+        if self.is_doubted(&entry) {
+            return None;
+        }
+        let cached = entry.caches.trusted(context)?;
+        entry.last_used.store(self.millis(), Ordering::Relaxed);
+        Some(cached)
     }
 
     /// Tells a user's actor something, if there is one. Returns when it has taken note.
@@ -206,14 +219,17 @@ impl Registry {
         (addr, entry.generation, lease)
     }
 
+    /// Whether the end of a user's life may have been missed.
+    fn is_doubted(&self, entry: &Entry) -> bool {
+        let known_at = self.started + Duration::from_millis(entry.known_at.load(Ordering::Acquire));
+        !self.ports.changes.is_live() || self.ports.doubt.covers(known_at)
+    }
+
     /// Whether an actor is for the present life of its user. Asks the store where the end of that life may have been
     /// missed; while the store is away, the actor goes on.
     async fn is_of_present_life(&self, key: &UserKey, generation: u64) -> Result<bool, EngineError> {
-        let doubted = |entry: &Entry| {
-            let known_at = self.started + Duration::from_millis(entry.known_at.load(Ordering::Acquire));
-            let is_doubted = !self.ports.changes.is_live() || self.ports.doubt.covers(known_at);
-            (entry.generation == generation && is_doubted).then_some(entry.incarnation)
-        };
+        let doubted =
+            |entry: &Entry| (entry.generation == generation && self.is_doubted(entry)).then_some(entry.incarnation);
         let Some(life) = self.actors.get(key).and_then(|entry| doubted(&entry)) else { return Ok(true) };
         let asked_at = self.millis();
         match self.ports.store.revision(key).await {
@@ -262,7 +278,9 @@ impl Registry {
     fn start(&self, context: &Arc<UserContext>, owner: Owner, asked_at: u64) -> Entry {
         let generation = self.next_generation.fetch_add(1, Ordering::Relaxed);
         let (context, incarnation) = (context.clone(), owner.incarnation);
-        let make = move |_: &mut Context<UserActor>| UserActor::new(owner, generation, context);
+        let caches = Caches::default();
+        let kept = caches.clone();
+        let make = move |_: &mut Context<UserActor>| UserActor::new(owner, generation, context, kept);
         let turn = usize::try_from(generation).unwrap_or(0) % self.arbiters.len();
         let addr = UserActor::start_in_arbiter(&self.arbiters[turn], make);
         Entry {
@@ -272,6 +290,7 @@ impl Registry {
             leases: Arc::default(),
             last_used: AtomicU64::new(self.millis()),
             known_at: AtomicU64::new(asked_at),
+            caches,
         }
     }
 }

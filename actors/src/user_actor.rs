@@ -5,7 +5,7 @@
 
 mod snapshot;
 
-pub(crate) use snapshot::Get;
+pub(crate) use snapshot::{Caches, Get, Snapshot};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +24,6 @@ use crate::error::{EngineError, RETRY_AFTER};
 use crate::flush_pool::{FlushPool, Submit};
 use crate::registry::{Leased, Registry};
 use crate::settings::Ports;
-use snapshot::Caches;
 
 /// What all actors of a process share.
 pub(crate) struct UserContext {
@@ -143,9 +142,9 @@ pub(crate) struct UserActor {
 }
 
 impl UserActor {
-    pub(crate) fn new(owner: Owner, generation: u64, context: Arc<UserContext>) -> Self {
+    pub(crate) fn new(owner: Owner, generation: u64, context: Arc<UserContext>, caches: Caches) -> Self {
         let buffer = UserBuffer::new(context.limits);
-        let (waits, next_waiter, in_flight, caches) = (HashMap::new(), 0, 0, Caches::default());
+        let (waits, next_waiter, in_flight) = (HashMap::new(), 0, 0);
         Self { owner, generation, context, buffer, waits, next_waiter, in_flight, caches }
     }
 

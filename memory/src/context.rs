@@ -1,5 +1,6 @@
 //! The context: a prompt section of profile and events that fits a token budget.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -8,9 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::event::Event;
 use crate::ids::EventId;
 use crate::ports::TokenCounter;
-use crate::recall::{
-    KnownGists, KnownProfile, Lending, ProfileFilter, Search, chat_query, fitting, gist_line, slot_line,
-};
+use crate::recall::{KnownGists, KnownProfile, Lending, ProfileFilter, Search, chat_query, date_line, fitting};
 use crate::text::one_line;
 
 /// Where a prompt wants the lines of the profile.
@@ -157,8 +156,7 @@ impl Packer {
         let mut dates = HashSet::new();
         let tokens = |&at: &usize| {
             let heading = gists.gists[at].heading().filter(|date| dates.insert(*date));
-            let heading = heading.map(|date| self.counter.count(&(date_line(date) + "\n"))).unwrap_or(0);
-            gists.line_tokens[at].saturating_add(heading)
+            gists.line_tokens[at].saturating_add(heading.map_or(0, |_| gists.date_tokens[at]))
         };
         Section::of(&places, times, max_tokens, tokens, |places| by_date(gists, places))
     }
@@ -166,23 +164,17 @@ impl Packer {
 
 /// The gists under their dates, each date where its first gist stands. Those without a date come before all dates.
 fn by_date(gists: &KnownGists, places: &[usize]) -> String {
-    let mut days: Vec<(Option<&str>, Vec<String>)> = vec![(None, Vec::new())];
-    for gist in places.iter().map(|&at| &gists.gists[at]) {
-        let day = match days.iter().position(|(date, _)| *date == gist.heading()) {
-            Some(day) => day,
-            None => {
-                days.push((gist.heading(), vec![date_line(gist.heading().unwrap_or_default())]));
-                days.len() - 1
-            }
-        };
-        days[day].1.push(gist_line(gist));
+    let mut days: Vec<Vec<Cow<'_, str>>> = vec![Vec::new()];
+    let mut day_of: HashMap<Option<&str>, usize> = HashMap::from([(None, 0)]);
+    for &at in places {
+        let heading = gists.gists[at].heading();
+        let day = *day_of.entry(heading).or_insert_with(|| {
+            days.push(vec![date_line(heading.unwrap_or_default()).into()]);
+            days.len() - 1
+        });
+        days[day].push((&*gists.lines[at]).into());
     }
-    days.into_iter().flat_map(|(_, lines)| lines).collect::<Vec<_>>().join("\n")
-}
-
-/// What stands above the gists of a date, in as few tokens as a date takes.
-fn date_line(date: &str) -> String {
-    one_line(date) + ":"
+    days.concat().join("\n")
 }
 
 /// One part of a context.
@@ -215,7 +207,7 @@ impl Section {
 fn profile_section(request: &ContextRequest, remembered: &Remembered<'_>, times: u32, max_tokens: u32) -> Section {
     let Some(known) = remembered.profile else { return Section::default() };
     let places = request.filter.by_topic(known);
-    let lines = |places: &[usize]| places.iter().map(|&at| slot_line(&known.profile.slots[at])).collect::<Vec<_>>();
+    let lines = |places: &[usize]| places.iter().map(|&at| &*known.lines[at]).collect::<Vec<_>>();
     Section::of(&places, times, max_tokens, |&at| known.line_tokens[at], |places| lines(places).join("\n"))
 }
 

@@ -4,36 +4,52 @@ mod gists;
 mod relevance;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::OnceLock;
 
 use crate::ids::SlotId;
 use crate::ports::TokenCounter;
 use crate::profile::{Profile, Slot, SlotName};
 use crate::text::one_line;
 
-pub(crate) use gists::Lending;
 pub use gists::{CHAT_QUERY_MESSAGES, Hit, KnownGists, Search, chat_query, gist_line};
+pub(crate) use gists::{Lending, date_line};
 pub use relevance::relevant;
 
-/// A profile with the token counts of its lines. Never changes: share it as an `Arc`.
-#[derive(Clone, Debug)]
+/// A profile with its lines and their token counts. Never changes: share it as an `Arc`.
+#[derive(Debug)]
 pub struct KnownProfile {
     /// The profile.
     pub profile: Profile,
-    /// Tokens of the line of each slot, its line break included.
-    pub line_tokens: Vec<u32>,
+    /// The [`slot_line`] of each slot.
+    pub(crate) lines: Vec<Box<str>>,
+    /// Tokens of each line, its line break included.
+    pub(crate) line_tokens: Vec<u32>,
+    /// The topic of each slot in normal form.
+    topics: Vec<Box<str>>,
+    rendered: OnceLock<Vec<Box<str>>>,
 }
 
 impl KnownProfile {
-    /// Counts the lines of a profile.
+    /// Writes and counts the lines of a profile.
     pub fn new(profile: Profile, counter: &dyn TokenCounter) -> Self {
-        let line_tokens = profile.slots.iter().map(|slot| counter.count(&(slot_line(slot) + "\n"))).collect();
-        Self { profile, line_tokens }
+        let lines: Vec<String> = profile.slots.iter().map(|slot| slot_line(slot) + "\n").collect();
+        let line_tokens = lines.iter().map(|line| counter.count(line)).collect();
+        let lines = lines.into_iter().map(|line| line.trim_end_matches('\n').into()).collect();
+        let topics = profile.slots.iter().map(|slot| normal(&slot.topic).into()).collect();
+        Self { profile, lines, line_tokens, topics, rendered: OnceLock::new() }
     }
 
-    /// About how many bytes it takes in memory, for the limit of a cache.
+    /// What `render` makes of each slot, in order: made by the first call, with the first `render`, and kept. For the
+    /// form in which a server hands slots to its clients.
+    pub fn rendered(&self, render: impl Fn(&Slot) -> String) -> &[Box<str>] {
+        self.rendered.get_or_init(|| self.profile.slots.iter().map(|slot| render(slot).into()).collect())
+    }
+
+    /// About how many bytes it takes in memory, with what is rendered, for the limit of a cache.
     pub fn bytes(&self) -> usize {
-        let text = |s: &Slot| s.topic.len() + s.sub_topic.len() + s.content.len() + 64 * s.attributes.len();
-        let each = size_of::<Slot>() + size_of::<u32>();
+        let rendered_more = 256;
+        let text = |s: &Slot| 3 * (s.topic.len() + s.sub_topic.len() + s.content.len()) + 128 * s.attributes.len();
+        let each = size_of::<Slot>() + size_of::<u32>() + 3 * size_of::<Box<str>>() + rendered_more;
         size_of::<Self>() + self.profile.slots.iter().map(|s| each + text(s)).sum::<usize>()
     }
 }
@@ -66,8 +82,8 @@ pub struct ProfileFilter {
 }
 
 impl ProfileFilter {
-    /// The slots to show, in order.
-    pub fn select<'a>(&self, known: &'a KnownProfile) -> Vec<&'a Slot> {
+    /// The places of the slots to show, in order.
+    pub fn select(&self, known: &KnownProfile) -> Vec<usize> {
         let mut chosen = self.by_topic(known);
         if let Some(topk) = self.topk.filter(|&k| k > 0) {
             chosen.truncate(topk as usize);
@@ -76,7 +92,7 @@ impl ProfileFilter {
             let fitting = fitting(chosen.iter().map(|&i| known.line_tokens[i]), max_tokens);
             chosen.truncate(fitting.lines.max(1));
         }
-        chosen.into_iter().map(|i| &known.profile.slots[i]).collect()
+        chosen
     }
 
     /// The places of the slots that the topic filters let through, in order, whatever their number and tokens.
@@ -84,23 +100,27 @@ impl ProfileFilter {
         let only: Vec<String> = self.only_topics.iter().map(|t| normal(t)).collect();
         let prefer: Vec<String> = self.prefer_topics.iter().map(|t| normal(t)).collect();
         let limits: HashMap<String, u32> = self.topic_limits.iter().map(|(t, &limit)| (normal(t), limit)).collect();
-        let every = self.max_subtopic_size.filter(|&size| size > 0).unwrap_or(u32::MAX);
+        let every = self.max_subtopic_size.filter(|&size| size > 0);
 
-        let slots = known.profile.slots.iter().enumerate();
-        let slots = slots.filter(|(_, slot)| self.only_slots.as_ref().is_none_or(|only| only.contains(&slot.id)));
-        let slots = slots.map(|(i, slot)| (i, normal(&slot.topic)));
-        let mut chosen: Vec<(usize, String)> =
-            slots.filter(|(_, topic)| only.is_empty() || only.contains(topic)).collect();
-        // A stable sort: topics that nobody prefers stay in order behind the others.
-        chosen.sort_by_key(|(_, topic)| prefer.iter().position(|p| p == topic).unwrap_or(prefer.len()));
-
-        let mut shown: HashMap<String, u32> = HashMap::new();
-        chosen.retain(|(_, topic)| {
-            let shown = shown.entry(topic.clone()).or_default();
-            *shown += 1;
-            *shown <= limits.get(topic).copied().unwrap_or(every)
-        });
-        chosen.into_iter().map(|(i, _)| i).collect()
+        let topic = |place: usize| &*known.topics[place];
+        let is_chosen = |place: &usize| {
+            self.only_slots.as_ref().is_none_or(|slots| slots.contains(&known.profile.slots[*place].id))
+                && (only.is_empty() || only.iter().any(|only| only == topic(*place)))
+        };
+        let mut chosen: Vec<usize> = (0..known.topics.len()).filter(is_chosen).collect();
+        if !prefer.is_empty() {
+            // A stable sort: topics that nobody prefers stay in order behind the others.
+            chosen.sort_by_key(|&place| prefer.iter().position(|p| p == topic(place)).unwrap_or(prefer.len()));
+        }
+        if every.is_some() || !limits.is_empty() {
+            let mut shown: HashMap<&str, u32> = HashMap::new();
+            chosen.retain(|&place| {
+                let shown = shown.entry(topic(place)).or_default();
+                *shown += 1;
+                *shown <= limits.get(topic(place)).copied().or(every).unwrap_or(u32::MAX)
+            });
+        }
+        chosen
     }
 }
 
@@ -154,7 +174,7 @@ mod tests {
     }
 
     fn contents(filter: &ProfileFilter, known: &KnownProfile) -> Vec<String> {
-        filter.select(known).iter().map(|s| s.content.clone()).collect()
+        filter.select(known).into_iter().map(|place| known.profile.slots[place].content.clone()).collect()
     }
 
     fn sample() -> KnownProfile {

@@ -1,5 +1,8 @@
 //! `/users/profile`: reading the profile, and changing its slots.
 
+use actix_web::body::BoxBody;
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use actors::Selected;
 use memory::ids::SlotId;
 use memory::ports::{NewSlot, SlotChange};
 use memory::profile::Slot;
@@ -11,46 +14,56 @@ use super::body::Body;
 use super::call::Call;
 use super::invalid::Problems;
 use super::node::Node;
-use super::reply::{Answer, Failure, IdData, Reply};
+use super::reply::{self, Answer, Failure, IdData, Reply};
 use super::stamp::Stamp;
 use super::{filter, messages};
 
 /// errno of attributes that name no slot.
 const BAD_ATTRIBUTES: u16 = 520;
 
-/// A profile, on the wire.
-#[derive(Serialize)]
-pub(super) struct ProfileData {
-    profiles: Vec<SlotData>,
-}
-
 /// A slot, on the wire.
 #[derive(Serialize)]
-struct SlotData {
+struct SlotData<'a> {
     id: Uuid,
-    content: String,
+    content: &'a str,
     created_at: Stamp,
     updated_at: Stamp,
-    attributes: Attributes,
+    attributes: Attributes<'a>,
 }
 
 #[derive(Serialize)]
-struct Attributes {
-    topic: String,
-    sub_topic: String,
+struct Attributes<'a> {
+    topic: &'a str,
+    sub_topic: &'a str,
     #[serde(flatten)]
-    more: Map<String, Value>,
+    more: &'a Map<String, Value>,
 }
 
-impl From<Slot> for SlotData {
-    fn from(slot: Slot) -> Self {
-        Self {
-            id: slot.id.0,
-            content: slot.content,
-            created_at: Stamp(slot.created_at),
-            updated_at: Stamp(slot.updated_at),
-            attributes: Attributes { topic: slot.topic, sub_topic: slot.sub_topic, more: slot.attributes },
-        }
+fn render(slot: &Slot) -> String {
+    let attributes = Attributes { topic: &slot.topic, sub_topic: &slot.sub_topic, more: &slot.attributes };
+    let data = SlotData {
+        id: slot.id.0,
+        content: &slot.content,
+        created_at: Stamp(slot.created_at),
+        updated_at: Stamp(slot.updated_at),
+        attributes,
+    };
+    // Texts, numbers and JSON values: there is nothing that JSON cannot write.
+    serde_json::to_string(&data).unwrap_or_default()
+}
+
+/// A profile on the wire, in its envelope. Each slot is written once for all answers that show it.
+pub(super) struct ProfileAnswer(Option<Selected>);
+
+impl Responder for ProfileAnswer {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        let slots: Vec<&str> = self.0.as_ref().map_or(Vec::new(), |selected| {
+            let rendered = selected.known.rendered(render);
+            selected.places.iter().filter_map(|&place| rendered.get(place)).map(|slot| &**slot).collect()
+        });
+        reply::envelope_of(&["{\"profiles\":[", &slots.join(","), "]}"].concat())
     }
 }
 
@@ -85,7 +98,7 @@ fn take_text(attributes: &mut Map<String, Value>, key: &'static str) -> Result<S
 }
 
 /// `GET /users/profile/{user_id}`. An unknown user has an empty profile.
-pub(super) async fn get(call: Call) -> Reply<ProfileData> {
+pub(super) async fn get(call: Call) -> Result<ProfileAnswer, Failure> {
     let mut input = call.input();
     let user = input.user();
     let mut filter = filter::read(&mut input);
@@ -94,9 +107,7 @@ pub(super) async fn get(call: Call) -> Reply<ProfileData> {
     input.finish()?;
     filter.topic_limits = filter::topic_limits(topic_limits.as_deref())?;
     let chat = messages::from_parameter(chats.as_deref())?.unwrap_or_default();
-    let slots = call.engine()?.slots(&call.key(user), &filter, &chat).await?;
-    let profiles = slots.unwrap_or_default().into_iter().map(SlotData::from).collect();
-    Ok(Answer(ProfileData { profiles }))
+    Ok(ProfileAnswer(call.engine()?.slots(&call.key(user), &filter, &chat).await?))
 }
 
 /// `POST /users/profile/{user_id}`

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use actix_web::body::BoxBody;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, ContentType};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Responder, ResponseError};
 use actors::EngineError;
 use serde::Serialize;
@@ -210,6 +211,12 @@ fn seconds(time: Duration) -> u64 {
 /// An envelope without data.
 pub(super) fn envelope(response: &mut HttpResponseBuilder, errno: u16, errmsg: &str) -> HttpResponse {
     response.json(Envelope::<()> { data: None, errno, errmsg })
+}
+
+/// A request that was done, with `data` that is JSON already.
+pub(super) fn envelope_of(data: &str) -> HttpResponse {
+    let body = ["{\"data\":", data, ",\"errno\":0,\"errmsg\":\"\"}"].concat();
+    HttpResponse::Ok().content_type(ContentType::json()).body(body)
 }
 
 /// An answer for what no route knows: `{"detail": …}`.

@@ -26,8 +26,23 @@ const ROLEPLAY_MESSAGES: usize = 50;
 /// How long a request waits for a model's advice on a role-play.
 const ADVICE_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// The slots of a profile that a filter let through.
+pub struct Selected {
+    /// The whole profile.
+    pub known: Arc<KnownProfile>,
+    /// Which of its slots, in order.
+    pub places: Vec<usize>,
+}
+
+impl Selected {
+    /// The slots, in order.
+    pub fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.places.iter().filter_map(|&place| self.known.profile.slots.get(place))
+    }
+}
+
 impl Engine {
-    /// The slots that a filter lets through, in order; none when the user is unknown. A chat (oldest message first)
+    /// The slots that a filter lets through; none when the user is unknown. A chat (oldest message first)
     /// narrows them down to those that bear on it; one without messages does not.
     ///
     /// # Errors
@@ -37,10 +52,11 @@ impl Engine {
         key: &UserKey,
         filter: &ProfileFilter,
         chat: &[Message],
-    ) -> Result<Option<Vec<Slot>>, EngineError> {
+    ) -> Result<Option<Selected>, EngineError> {
         let Some(known) = self.profile(key).await? else { return Ok(None) };
-        let filter = self.narrowed(filter, &known, chat).await?;
-        Ok(Some(filter.select(&known).into_iter().cloned().collect()))
+        let narrowed = self.narrowed(filter, &known, chat).await?;
+        let places = narrowed.as_ref().unwrap_or(filter).select(&known);
+        Ok(Some(Selected { known, places }))
     }
 
     /// What a role-play should do next. A model is shown the last 50 messages (oldest first), fewer when they have
@@ -57,7 +73,8 @@ impl Engine {
         agent_context: Option<String>,
     ) -> Result<TopicAdvice, EngineError> {
         self.check_running()?;
-        let profile = self.slots(key, filter, &[]).await?.ok_or(EngineError::UnknownUser(key.user))?;
+        let selected = self.slots(key, filter, &[]).await?.ok_or(EngineError::UnknownUser(key.user))?;
+        let profile: Vec<Slot> = selected.slots().cloned().collect();
         let advisor = self.ports().advisor.as_ref().ok_or(EngineError::NoModel)?;
         let (counter, limit) = (self.counter().clone(), self.0.settings.flush.max_tokens);
         let bytes = messages.iter().map(|message| message.content.len()).sum::<usize>();
@@ -70,17 +87,17 @@ impl Engine {
         self.ask(ADVICE_TIMEOUT, advisor.next_topic(&roleplay)).await
     }
 
-    /// A filter that lets through only what bears on the last messages of a chat. When nothing does, nothing is known
-    /// of what the chat is about, and the filter stays as it is.
+    /// A filter that lets through only what bears on the last messages of a chat. None when there is no chat, or
+    /// nothing bears on it: then nothing is known of what it is about, and the filter stays as it is.
     pub(super) async fn narrowed(
         &self,
         filter: &ProfileFilter,
         known: &Arc<KnownProfile>,
         chat: &[Message],
-    ) -> Result<ProfileFilter, EngineError> {
+    ) -> Result<Option<ProfileFilter>, EngineError> {
         let recent = &chat[chat.len().saturating_sub(CHAT_QUERY_MESSAGES)..];
         if recent.is_empty() || known.profile.slots.is_empty() {
-            return Ok(filter.clone());
+            return Ok(None);
         }
         let places = match self.chosen_by_model(known, recent).await {
             Some(places) => places,
@@ -88,7 +105,10 @@ impl Engine {
         };
         let chosen: HashSet<SlotId> =
             places.into_iter().filter_map(|place| known.profile.slots.get(place)).map(|slot| slot.id).collect();
-        Ok(ProfileFilter { only_slots: Some(chosen).filter(|chosen| !chosen.is_empty()), ..filter.clone() })
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(ProfileFilter { only_slots: Some(chosen), ..filter.clone() }))
     }
 
     /// None when no model is to choose, or when it does not answer: a read never fails because of a model.

@@ -7,6 +7,7 @@ mod reads;
 mod users;
 mod writes;
 
+pub use advice::Selected;
 pub use blobs::{BufferStatus, Flushed, Inserted};
 pub use letters::{DeadBlob, DroppedLetters, RetriedLetters};
 

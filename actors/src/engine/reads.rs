@@ -10,7 +10,7 @@ use memory::recall::{Hit, KnownGists, KnownProfile, Search};
 use super::Engine;
 use crate::error::EngineError;
 use crate::offload::offload;
-use crate::user_actor::Get;
+use crate::user_actor::{Get, Snapshot};
 
 /// Events that a context with `require_event_summary` looks at: the newest.
 const CONTEXT_EVENTS: u32 = 1_000;
@@ -21,11 +21,19 @@ impl Engine {
     /// # Errors
     /// When the store is away.
     pub async fn profile(&self, key: &UserKey) -> Result<Option<Arc<KnownProfile>>, EngineError> {
-        known(self.call(key, Get::new()).await)
+        self.snapshot(key).await
     }
 
     async fn gists(&self, key: &UserKey) -> Result<Option<Arc<KnownGists>>, EngineError> {
-        known(self.call(key, Get::new()).await)
+        self.snapshot(key).await
+    }
+
+    /// What is cached is read on the spot; an actor is asked only for what is not.
+    async fn snapshot<T: Snapshot>(&self, key: &UserKey) -> Result<Option<Arc<T>>, EngineError> {
+        match self.0.context.registry.cached(&self.0.context, key) {
+            Some(cached) => Ok(Some(cached)),
+            None => known(self.call(key, Get::new()).await),
+        }
     }
 
     /// Reads events, newest first.
@@ -75,8 +83,10 @@ impl Engine {
         chat: &[Message],
     ) -> Result<String, EngineError> {
         let profile = self.profile(key).await?;
-        if let Some(known) = &profile {
-            request.filter = self.narrowed(&request.filter, known, chat).await?;
+        if let Some(known) = &profile
+            && let Some(narrowed) = self.narrowed(&request.filter, known, chat).await?
+        {
+            request.filter = narrowed;
         }
         let gists = if profile.is_some() { self.gists(key).await? } else { None };
         let events = if request.require_event_summary && profile.is_some() {

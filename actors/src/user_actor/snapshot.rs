@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::prelude::*;
 use memory::ids::{Incarnation, Owner, UserKey};
@@ -11,7 +11,7 @@ use memory::recall::{KnownGists, KnownProfile};
 use tokio::time::Instant;
 
 use super::{UserActor, UserContext, UserError};
-use crate::cache::CacheShare;
+use crate::cache::{CacheBudget, CacheShare};
 use crate::error::EngineError;
 use crate::offload::{LINE_BYTES, offload};
 use crate::registry::Leased;
@@ -34,7 +34,7 @@ pub(crate) trait Snapshot: Sized + Send + Sync + 'static {
     fn bytes(&self) -> usize;
 
     /// Its place in the cache.
-    fn cached(caches: &mut Caches) -> &mut Option<Cached<Self>>;
+    fn cached(kept: &mut Kept) -> &mut Option<Cached<Self>>;
 }
 
 /// A snapshot, and its share of the cache budget.
@@ -45,9 +45,13 @@ pub(crate) struct Cached<T> {
     _share: CacheShare,
 }
 
-/// What an actor keeps of its user's memory.
+/// What is kept of a user's memory. The actor fills and empties it; whoever finds the actor may read it.
+#[derive(Clone, Default)]
+pub(crate) struct Caches(Arc<Mutex<Kept>>);
+
+/// See [`Caches`].
 #[derive(Default)]
-pub(crate) struct Caches {
+pub(crate) struct Kept {
     profile: Option<Cached<KnownProfile>>,
     gists: Option<Cached<KnownGists>>,
     /// Counts invalidations: what was read before the last one is not kept.
@@ -56,8 +60,46 @@ pub(crate) struct Caches {
 
 impl Caches {
     /// Drops all.
-    pub(super) fn invalidate(&mut self) {
-        *self = Self { epoch: self.epoch + 1, ..Self::default() };
+    pub(super) fn invalidate(&self) {
+        let mut kept = self.lock();
+        *kept = Kept { epoch: kept.epoch + 1, ..Kept::default() };
+    }
+
+    /// What may be used without a look at the store.
+    pub(crate) fn trusted<T: Snapshot>(&self, context: &UserContext) -> Option<Arc<T>> {
+        let mut kept = self.lock();
+        let cached = T::cached(&mut kept).as_ref()?;
+        let trusted = cached.checked_at.elapsed() < context.trust() && !context.ports.doubt.covers(cached.checked_at);
+        trusted.then(|| cached.value.clone())
+    }
+
+    /// What is there, trusted or not, and the epoch that it is of.
+    fn known<T: Snapshot>(&self) -> (Option<Arc<T>>, u64) {
+        let mut kept = self.lock();
+        (T::cached(&mut kept).as_ref().map(|cached| cached.value.clone()), kept.epoch)
+    }
+
+    /// Keeps what was found to be the store's state no earlier than `checked_at`, unless an epoch has begun since.
+    fn keep<T: Snapshot>(&self, budget: &CacheBudget, value: Arc<T>, checked_at: Instant, epoch: u64) {
+        let mut kept = self.lock();
+        if kept.epoch != epoch {
+            return;
+        }
+        let place = T::cached(&mut kept);
+        match place {
+            Some(cached) if Arc::ptr_eq(&cached.value, &value) => cached.checked_at = checked_at,
+            _ => {
+                // The old one gives its share back first.
+                *place = None;
+                let share = budget.take(value.bytes());
+                *place = share.map(|share| Cached { value, checked_at, _share: share });
+            }
+        }
+    }
+
+    /// No code panics while it holds the lock.
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,8 +123,8 @@ impl Snapshot for KnownProfile {
         self.bytes()
     }
 
-    fn cached(caches: &mut Caches) -> &mut Option<Cached<Self>> {
-        &mut caches.profile
+    fn cached(kept: &mut Kept) -> &mut Option<Cached<Self>> {
+        &mut kept.profile
     }
 }
 
@@ -108,8 +150,8 @@ impl Snapshot for KnownGists {
         self.bytes()
     }
 
-    fn cached(caches: &mut Caches) -> &mut Option<Cached<Self>> {
-        &mut caches.gists
+    fn cached(kept: &mut Kept) -> &mut Option<Cached<Self>> {
+        &mut kept.gists
     }
 }
 
@@ -136,17 +178,12 @@ impl<T: Snapshot> Handler<Leased<Get<T>>> for UserActor {
     type Result = ActorResponse<Self, Result<Arc<T>, UserError>>;
 
     fn handle(&mut self, leased: Leased<Get<T>>, _: &mut Self::Context) -> Self::Result {
-        let cached = T::cached(&mut self.caches).as_ref().map(|cached| (cached.value.clone(), cached.checked_at));
-        let trust = self.context.trust();
-        if let Some((value, checked_at)) = &cached
-            && checked_at.elapsed() < trust
-            && !self.context.ports.doubt.covers(*checked_at)
-        {
-            return ActorResponse::reply(Ok(value.clone()));
+        // Another may have asked for the same meanwhile.
+        if let Some(value) = self.caches.trusted(&self.context) {
+            return ActorResponse::reply(Ok(value));
         }
         self.in_flight += 1;
-        let (epoch, began) = (self.caches.epoch, Instant::now());
-        let known = cached.map(|(value, _)| value);
+        let ((known, epoch), began) = (self.caches.known::<T>(), Instant::now());
         let read = read(self.context.clone(), self.owner.clone(), known);
         ActorResponse::r#async(read.into_actor(self).map(move |read, actor, _| {
             drop(leased);
@@ -156,27 +193,11 @@ impl<T: Snapshot> Handler<Leased<Get<T>>> for UserActor {
                 actor.retire_for_good();
                 return Err(UserError::Gone);
             };
-            if checked && actor.caches.epoch == epoch {
-                actor.keep(value.clone(), began);
+            if checked {
+                actor.caches.keep(&actor.context.cache, value.clone(), began, epoch);
             }
             Ok(value)
         }))
-    }
-}
-
-impl UserActor {
-    /// Keeps what was found to be the store's state no earlier than `checked_at`.
-    fn keep<T: Snapshot>(&mut self, value: Arc<T>, checked_at: Instant) {
-        let place = T::cached(&mut self.caches);
-        match place {
-            Some(cached) if Arc::ptr_eq(&cached.value, &value) => cached.checked_at = checked_at,
-            _ => {
-                // The old one gives its share back first.
-                *place = None;
-                let share = self.context.cache.take(value.bytes());
-                *T::cached(&mut self.caches) = share.map(|share| Cached { value, checked_at, _share: share });
-            }
-        }
     }
 }
 

@@ -88,8 +88,8 @@ async fn user(world: &World) -> UserKey {
 }
 
 async fn contents(world: &World, user: &UserKey, filter: &ProfileFilter, said: &[&str]) -> Vec<String> {
-    let slots = world.engine.slots(user, filter, &chat(said)).await.unwrap().unwrap();
-    slots.into_iter().map(|slot| slot.content).collect()
+    let selected = world.engine.slots(user, filter, &chat(said)).await.unwrap().unwrap();
+    selected.slots().map(|slot| slot.content.clone()).collect()
 }
 
 fn by_model(settings: &mut actors::EngineSettings) {

@@ -50,6 +50,11 @@ pub fn gist_line(gist: &Gist) -> String {
     }
 }
 
+/// What stands above the gists of a date, in as few tokens as a date takes.
+pub(crate) fn date_line(date: &str) -> String {
+    one_line(date) + ":"
+}
+
 /// How much of a hit's score goes to the other gists of its event. What answers a question often stands next to the
 /// line that shares its words, and shares none.
 #[derive(Clone, Copy, Debug)]
@@ -71,31 +76,46 @@ impl Lending {
     pub(crate) const CONTEXT: Self = Self { neighbour: 0.5, event: 0.2 };
 }
 
-/// The gists of a user with the token counts of their lines. Never changes: share it as an `Arc`.
+/// The gists of a user with their lines and the token counts of these. Never changes: share it as an `Arc`.
 #[derive(Debug)]
 pub struct KnownGists {
     /// The revision of the user's memory that they belong to.
     pub revision: i64,
     /// Newest first.
     pub gists: Vec<Gist>,
-    /// Tokens of the [`gist_line`] of each, its line break included.
-    pub line_tokens: Vec<u32>,
+    /// The [`gist_line`] of each.
+    pub(crate) lines: Vec<Box<str>>,
+    /// Tokens of each line, its line break included.
+    pub(crate) line_tokens: Vec<u32>,
+    /// Tokens of the [`date_line`] of each that has a heading, its line break included.
+    pub(crate) date_tokens: Vec<u32>,
     /// Made by the first search.
     index: OnceLock<Index>,
 }
 
 impl KnownGists {
-    /// Counts the lines of gists (newest first).
+    /// Writes and counts the lines of gists (newest first).
     pub fn new(revision: i64, gists: Vec<Gist>, counter: &dyn TokenCounter) -> Self {
-        let line_tokens = gists.iter().map(|gist| counter.count(&(gist_line(gist) + "\n"))).collect();
-        Self { revision, gists, line_tokens, index: OnceLock::new() }
+        let lines: Vec<String> = gists.iter().map(|gist| gist_line(gist) + "\n").collect();
+        let line_tokens = lines.iter().map(|line| counter.count(line)).collect();
+        let lines = lines.into_iter().map(|line| line.trim_end_matches('\n').into()).collect();
+        let mut last: (Option<&str>, u32) = (None, 0);
+        let date_tokens = gists.iter().map(|gist| {
+            // Gists of one day follow each other.
+            if gist.heading() != last.0 {
+                last = (gist.heading(), gist.heading().map_or(0, |date| counter.count(&(date_line(date) + "\n"))));
+            }
+            last.1
+        });
+        let date_tokens = date_tokens.collect();
+        Self { revision, gists, lines, line_tokens, date_tokens, index: OnceLock::new() }
     }
 
     /// About how many bytes it takes in memory, its index included, for the limit of a cache.
     pub fn bytes(&self) -> usize {
-        // The index of a text takes about as much as the text, twice: its terms and their postings.
-        let each = size_of::<Gist>() + size_of::<u32>();
-        let text = |g: &Gist| 3 * g.text.len() + size_of::<crate::event::Source>() * g.sources.len();
+        // A text stands in its line, too, and its index takes about as much as the text, twice: terms and postings.
+        let each = size_of::<Gist>() + 2 * size_of::<u32>() + size_of::<Box<str>>();
+        let text = |g: &Gist| 4 * g.text.len() + size_of::<crate::event::Source>() * g.sources.len();
         size_of::<Self>() + self.gists.iter().map(|g| each + text(g)).sum::<usize>()
     }
 
