@@ -9,6 +9,10 @@ use powermemo::config::{Config, LogFormat, Settings};
 use powermemo::{doctor, mock_model, serve};
 use tracing_subscriber::EnvFilter;
 
+/// Requests are answered with many small allocations on several threads, where the allocator of glibc is slow.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit code for wrong usage or configuration; clap ends with the same on a command line it cannot read.
 const EXIT_CONFIG: i32 = 2;
 

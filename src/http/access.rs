@@ -110,6 +110,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// True for the value of a Host header that names this machine, with any port.
 fn is_loopback_host(host: &str) -> bool {
+    let name = host.split_once(':').map_or(host, |(name, port)| if port.parse::<u16>().is_ok() { name } else { host });
+    if matches!(name, "localhost" | "127.0.0.1") {
+        return true;
+    }
     let plain = !host.contains(['/', '@', '?', '#', '\\']);
     plain && Url::parse(&format!("http://{host}")).is_ok_and(|url| is_loopback(&url))
 }

@@ -129,12 +129,21 @@ fn app(
 }
 
 /// All routes. The health check stands before the scope whose access is checked; everything else stands in it.
-/// Fixed names stand before the parameters that would take them.
+/// Fixed names stand before the parameters that would take them. A path is matched against one route after the other,
+/// so those that bots call all day come first.
 fn routes(config: &mut web::ServiceConfig) {
     let health = resource("/api/v1/healthcheck").route(get().to(health::check)).route(web::head().to(health::check));
     let api = web::scope("/api/v1").wrap(from_fn(access::guard));
-    let api = api.configure(user_routes).configure(blob_routes).configure(letter_routes);
+    let api = api.configure(hot_routes).configure(user_routes).configure(blob_routes).configure(letter_routes);
     config.service(health).service(api.default_service(web::to(not_found)));
+}
+
+fn hot_routes(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/blobs/insert/{user_id}").route(post().to(blobs::insert)))
+        .service(resource("/users/context/{user_id}").route(get().to(context::get)))
+        .service(resource("/users/profile/{user_id}").route(get().to(profiles::get)).route(post().to(profiles::add)))
+        .service(resource("/users/buffer/{user_id}/{buffer_type}").route(post().to(buffers::flush)));
 }
 
 fn user_routes(config: &mut web::ServiceConfig) {
@@ -148,8 +157,6 @@ fn user_routes(config: &mut web::ServiceConfig) {
         )
         .service(resource("/users/blobs/{user_id}/{blob_type}").route(get().to(blobs::list)))
         .service(resource("/users/buffer/capacity/{user_id}/{buffer_type}").route(get().to(buffers::capacity)))
-        .service(resource("/users/buffer/{user_id}/{buffer_type}").route(post().to(buffers::flush)))
-        .service(resource("/users/profile/{user_id}").route(get().to(profiles::get)).route(post().to(profiles::add)))
         .service(resource("/users/profile/import/{user_id}").route(post().to(profiles::import)))
         .service(
             resource("/users/profile/{user_id}/{profile_id}")
@@ -165,13 +172,11 @@ fn user_routes(config: &mut web::ServiceConfig) {
         )
         .service(resource("/users/event_gist/search/{user_id}").route(get().to(events::search_gists)))
         .service(resource("/users/event_tags/search/{user_id}").route(get().to(events::search_tags)))
-        .service(resource("/users/context/{user_id}").route(get().to(context::get)))
         .service(resource("/users/roleplay/proactive/{user_id}").route(post().to(roleplay::proactive)));
 }
 
 fn blob_routes(config: &mut web::ServiceConfig) {
     config
-        .service(resource("/blobs/insert/{user_id}").route(post().to(blobs::insert)))
         .service(resource("/blobs/{user_id}/{blob_id}").route(get().to(blobs::get)).route(delete().to(blobs::delete)));
 }
 

@@ -43,8 +43,7 @@ pub(super) async fn observe<B: MessageBody + 'static>(
     match result {
         Ok(Ok(response)) => {
             let mut response = named(response.map_into_boxed_body());
-            let route = response.request().match_pattern();
-            log(&method, route.as_deref().unwrap_or(NO_ROUTE), response.status(), started.elapsed());
+            log(&method, || response.request().match_pattern(), response.status(), started.elapsed());
             mark(response.headers_mut(), id, started.elapsed());
             Ok(response)
         }
@@ -69,7 +68,7 @@ fn failed<C: std::fmt::Debug + std::fmt::Display + 'static>(
     id: HeaderValue,
     took: Duration,
 ) -> Error {
-    log(method, NO_ROUTE, response.status(), took);
+    log(method, || None, response.status(), took);
     mark(response.headers_mut(), id, took);
     InternalError::from_response(cause, response).into()
 }
@@ -96,11 +95,15 @@ fn mark(headers: &mut HeaderMap, id: HeaderValue, took: Duration) {
 
 /// One line for each request, of level `debug` unless it failed: at full load a line each would cost more than the
 /// request. Never its path or query, which can hold what a user said.
-fn log(method: &Method, route: &str, status: StatusCode, took: Duration) {
-    let (status, ms) = (status.as_u16(), took.as_secs_f64() * 1e3);
+fn log(method: &Method, route: impl Fn() -> Option<String>, status: StatusCode, took: Duration) {
+    let (status, ms) = (status.as_u16(), (took.as_secs_f64() * 1e6).round() / 1e3);
+    // To find the route matches the path again.
+    let route = || route().unwrap_or_else(|| NO_ROUTE.to_owned());
     if status >= 500 {
+        let route = route();
         tracing::error!(%method, route, status, ms, "answered");
-    } else {
+    } else if tracing::enabled!(tracing::Level::DEBUG) {
+        let route = route();
         tracing::debug!(%method, route, status, ms, "answered");
     }
 }
