@@ -90,8 +90,8 @@ pub(crate) enum Repeat {
 
 /// A Redis. Journal and change feed share it.
 ///
-/// It may be called from any runtime and thread: the work is done on the runtime where it was opened. A connection that
-/// breaks is made anew by itself.
+/// It may be called from any runtime with timers: its connection lives on the runtime where it was opened. A connection
+/// that breaks is made anew by itself.
 pub struct RedisDatabase {
     home: Handle,
     client: Client,
@@ -307,16 +307,13 @@ impl RedisDatabase {
         read(self.call(Repeat::Harmless, self.options.call_timeout, attempt).await?)
     }
 
-    /// Makes attempts until one has an outcome, on the runtime that owns the connection.
+    /// Makes attempts until one has an outcome. The connection itself is driven by the runtime that it was opened on.
     async fn call<A, F>(&self, repeat: Repeat, limit: Duration, attempt: A) -> Result<Value, JournalError>
     where
-        A: Fn(MultiplexedConnection) -> F + Send + Sync + 'static,
-        F: Future<Output = RedisResult<Value>> + Send,
+        A: Fn(MultiplexedConnection) -> F,
+        F: Future<Output = RedisResult<Value>>,
     {
-        let (link, grace) = (Arc::clone(&self.link), self.options.reconnect_grace);
-        let call = async move { attempts(&link, limit, grace, repeat, attempt).await };
-        let broken_off = |_| Err(JournalError::Unavailable("the call was broken off".to_owned()));
-        self.home.spawn(call).await.unwrap_or_else(broken_off)
+        attempts(&self.link, limit, self.options.reconnect_grace, repeat, attempt).await
     }
 }
 

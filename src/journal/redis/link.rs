@@ -93,6 +93,11 @@ impl Link {
     /// # Errors
     /// When there is none in time.
     pub(super) async fn connection(&self, after: u64, deadline: Instant) -> Result<(u64, MultiplexedConnection), Away> {
+        if let State::Up(number, connection) = &*self.state.borrow()
+            && *number > after
+        {
+            return Ok((*number, connection.clone()));
+        }
         let mut state = self.state.clone();
         let patience = Instant::now() + self.grace;
         loop {

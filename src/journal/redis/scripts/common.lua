@@ -1,31 +1,13 @@
--- What all scripts of one owner share: the names of the keys, and small steps. KEYS and the first two of ARGV are the
--- same for all of them. The keys are described in mod.rs.
-local state, meta, data, waiting, sealed, gone, due_waiting, due_batches, owners = unpack(KEYS)
-local owner, clock_shift = ARGV[1], tonumber(ARGV[2])
+-- Small steps that the scripts of one owner share, but for the append, which has to be quick.
 local KINDS = {'chat', 'summary', 'doc', 'image', 'code', 'transcript'}
 -- Lua hands fewer than 8000 values to a call.
 local CHUNK = 1000
 -- How long the numbers of an owner are kept of whom nothing else is: 90 days, in seconds.
 local IDLE_RETENTION = 7776000
 
--- Numbers turn into text with 14 digits by themselves, and instants have 16.
-local function exact(number)
-    return string.format('%.0f', number)
-end
-
--- Microseconds since 1970.
-local function now()
-    local time = redis.call('TIME')
-    return tonumber(time[1]) * 1000000 + tonumber(time[2]) + clock_shift
-end
-
 -- The bounds of one kind in `waiting` and `sealed`.
 local function bounds(kind)
     return '[' .. kind .. ':', '(' .. kind .. ';'
-end
-
-local function member(kind, seq, id)
-    return kind .. ':' .. string.rep('0', 20 - #seq) .. seq .. ':' .. id
 end
 
 local function ids_of(members)
@@ -34,13 +16,6 @@ local function ids_of(members)
         ids[i] = string.match(members[i], '(%x+)$')
     end
     return ids
-end
-
--- Kind, sequence number, instant of the append and tokens, all as text.
-local function unmeta(text)
-    local kind, seq, at, tokens = string.match(text, '^(%l+):(%d+):(-?%d+):(%d+)$')
-    assert(kind, 'unreadable entry')
-    return kind, seq, at, tokens
 end
 
 local function put(place, id, kind, seq, at, tokens, payload)
@@ -115,27 +90,26 @@ end
 -- Brings the indexes of the shard in line with what the owner holds. An open batch hides what waits behind it.
 local function index()
     local flush, open_kind, _, ready = open_batch()
-    local held = flush
-    for _, kind in ipairs(KINDS) do
-        local name = kind .. ':' .. owner
-        local first, last = bounds(kind)
-        local oldest = redis.call('ZRANGEBYLEX', waiting, first, last, 'LIMIT', 0, 1)
-        if oldest[1] then
-            held = true
-        end
-        if oldest[1] and not flush then
-            local _, _, at = unmeta(redis.call('HGET', meta, ids_of(oldest)[1]))
-            redis.call('ZADD', due_waiting, at, name)
-        else
-            redis.call('ZREM', due_waiting, name)
-        end
-        if flush and kind == open_kind then
-            redis.call('ZADD', due_batches, ready, name)
-        else
-            redis.call('ZREM', due_batches, name)
+    local names = {}
+    for i, kind in ipairs(KINDS) do
+        names[i] = kind .. ':' .. owner
+    end
+    redis.call('ZREM', due_waiting, unpack(names))
+    redis.call('ZREM', due_batches, unpack(names))
+    local waits = redis.call('EXISTS', waiting) == 1
+    if flush then
+        redis.call('ZADD', due_batches, ready, open_kind .. ':' .. owner)
+    elseif waits then
+        for i, kind in ipairs(KINDS) do
+            local first, last = bounds(kind)
+            local oldest = redis.call('ZRANGEBYLEX', waiting, first, last, 'LIMIT', 0, 1)
+            if oldest[1] then
+                local _, _, at = unmeta(redis.call('HGET', meta, ids_of(oldest)[1]))
+                redis.call('ZADD', due_waiting, at, names[i])
+            end
         end
     end
-    if held then
+    if flush or waits then
         redis.call('ZADD', owners, 0, owner)
         redis.call('PERSIST', state)
     else
