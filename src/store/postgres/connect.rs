@@ -230,7 +230,7 @@ fn reason(error: &sqlx::Error) -> String {
 }
 
 /// Whether a server that answers so, or not at all, may be there in a moment.
-fn may_pass(error: &sqlx::Error) -> bool {
+pub(super) fn may_pass(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
         sqlx::Error::Database(e) => {

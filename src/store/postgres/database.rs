@@ -1,26 +1,22 @@
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Connection, PgConnection, Postgres};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
 use tokio::runtime::Handle;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout_at};
 use uuid::Uuid;
 
 use super::connect::{self, ConnectError, PostgresOptions};
 use super::error::{DatabaseError, OUTAGE, tell_unavailable};
+use super::pool::Pool;
 use super::reach::{Reach, tell_back};
 
 /// How often a call is tried when other transactions stand in its way.
 const ATTEMPTS: u32 = 6;
 /// The longest pause before the second attempt; it doubles from there on.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// A connection that was idle for longer is tried out before it is used.
-const FRESH: Duration = Duration::from_secs(1);
-/// How long a connection may take to become idle after its work.
-const RETURN: Duration = Duration::from_secs(2);
 
 /// Why a call that was cut off failed.
 const LATE: &str = "it did not answer in time";
@@ -46,11 +42,9 @@ enum Mode {
 /// connection, so that no transaction stays open.
 pub struct PostgresDatabase {
     home: Handle,
-    pool: PgPool,
+    pool: Pool,
     url: PgConnectOptions,
     options: PostgresOptions,
-    /// When a call last failed because of its connection: those that were idle then are tried out before they are used.
-    failed: Arc<Mutex<Option<Instant>>>,
     reach: Reach,
 }
 
@@ -70,22 +64,14 @@ impl PostgresDatabase {
     /// As [`PostgresDatabase::connect`], and leaves the tables as they are.
     pub(super) async fn open(url: &str, options: &PostgresOptions) -> Result<Arc<Self>, ConnectError> {
         let url = connect::parse(url)?;
-        let failed = Arc::new(Mutex::new(None));
-        let pool = pool(&url, options, Arc::clone(&failed));
-        Ok(Arc::new(Self {
-            home: Handle::current(),
-            pool,
-            url,
-            options: options.clone(),
-            failed,
-            reach: Reach::default(),
-        }))
+        let pool = Pool::new(&url, options).map_err(|error| ConnectError::Url(error.to_string()))?;
+        Ok(Arc::new(Self { home: Handle::current(), pool, url, options: options.clone(), reach: Reach::default() }))
     }
 
     /// Refuses what comes later, and waits a little for what is under way.
     pub async fn close(&self) {
         let (pool, limit) = (self.pool.clone(), self.options.call_timeout);
-        self.home.spawn(async move { timeout(limit, pool.close()).await }).await.ok();
+        self.home.spawn(async move { pool.close(limit).await }).await.ok();
     }
 
     /// Host, port, database and user: what to call it in messages.
@@ -139,67 +125,36 @@ impl PostgresDatabase {
         T: Send + 'static,
         F: for<'c> Fn(&'c mut PgConnection, &'c A) -> Work<'c, T> + Send + Sync + 'static,
     {
-        let (pool, failed, limit) = (self.pool.clone(), Arc::clone(&self.failed), self.options.call_timeout);
-        let reach = self.reach.clone();
+        let (pool, limit, reach) = (self.pool.clone(), self.options.call_timeout, self.reach.clone());
         if reach.is_away() {
             return Err(DatabaseError::Unavailable("it is away"));
         }
         let call = async move {
             let deadline = tokio::time::Instant::now() + limit;
-            let acquired = timeout_at(deadline, pool.acquire()).await;
-            let mut conn = match acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            let got = timeout_at(deadline, pool.get()).await;
+            let mut conn = match got.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into())) {
                 Ok(conn) => conn,
                 Err(error) => {
                     reach.missed(&pool);
-                    return Err(DatabaseError::from(error));
+                    return Err(error);
                 }
             };
             let _held = reach.hold();
             let Ok(result) = timeout_at(deadline, attempts(&mut conn, mode, &args, &work)).await else {
-                note(&failed);
-                // Whatever it was doing is undone when the server notices.
-                conn.close_on_drop();
+                pool.suspect();
                 tell_unavailable(LATE, None, None);
                 return Err(DatabaseError::Unavailable(LATE));
             };
             match &result {
-                Err(DatabaseError::Unavailable(_)) => note(&failed),
+                Err(DatabaseError::Unavailable(_)) => pool.suspect(),
                 Err(_) => {}
                 Ok(_) => tell_back(OUTAGE.worked(Instant::now())),
             }
-            give_back(conn);
+            conn.give_back();
             result
         };
         self.home.spawn(call).await.map_err(|_| DatabaseError::Unavailable("the call was broken off"))?
     }
-}
-
-fn pool(url: &PgConnectOptions, options: &PostgresOptions, failed: Arc<Mutex<Option<Instant>>>) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(options.max_connections)
-        .acquire_timeout(options.acquire_timeout)
-        .test_before_acquire(false)
-        .before_acquire(move |conn, meta| {
-            let last = *failed.lock().unwrap_or_else(PoisonError::into_inner);
-            let suspect = last.is_some_and(|at| at.elapsed() <= meta.idle_for);
-            Box::pin(async move {
-                if meta.idle_for > FRESH || suspect {
-                    conn.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .connect_lazy_with(connect::limited(url, options))
-}
-
-fn note(failed: &Mutex<Option<Instant>>) {
-    *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-}
-
-/// Gives a connection back when it is ready for the next call. One that does not become so is closed: it must not keep
-/// a place in the pool.
-fn give_back(mut conn: PoolConnection<Postgres>) {
-    tokio::spawn(async move { timeout(RETURN, conn.return_to_pool()).await });
 }
 
 /// Tries until nobody stands in the way any more, a few times.
@@ -229,8 +184,15 @@ where
         Mode::Write => conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?,
         Mode::Snapshot => conn.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
     };
-    // Dropped, the transaction is rolled back before the connection does anything else.
-    let result = work(&mut transaction, args).await?;
-    transaction.commit().await?;
-    Ok(result)
+    match work(&mut transaction, args).await {
+        Ok(result) => {
+            transaction.commit().await?;
+            Ok(result)
+        }
+        Err(error) => {
+            // Now: dropped, it would stay open until the connection does something else.
+            transaction.rollback().await?;
+            Err(error)
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Events and their gists.
 
+use std::borrow::Cow;
+
 use memory::event::{Event, EventTag, Gist};
 use memory::ids::{EventId, FlushId, GistId, UserKey};
 use memory::ports::{EventFilter, Written};
@@ -83,7 +85,7 @@ fn gists_of(rows: &[PgRow]) -> sqlx::Result<Vec<Gist>> {
 }
 
 /// What a filter may ask of an event's tags: each name, and each name with its value.
-fn tags_of(tags: &[EventTag]) -> Result<Vec<String>, DatabaseError> {
+pub(super) fn tags_of(tags: &[EventTag]) -> Result<Vec<String>, DatabaseError> {
     let names = tags.iter().map(|tag| to_json(&[&tag.tag]));
     let pairs = tags.iter().map(|tag| to_json(&[&tag.tag, &tag.value]));
     names.chain(pairs).collect()
@@ -186,18 +188,36 @@ async fn insert_gists(
     if gists.is_empty() {
         return Ok(());
     }
-    query(INSERT_GISTS)
-        .user(key)
-        .bind(id.0)
-        .bind(gists.iter().map(|gist| i64::from(gist.position)).collect::<Vec<_>>())
-        .bind(gists.iter().map(|gist| gist.id.0).collect::<Vec<_>>())
-        .bind(gists.iter().map(|gist| text(&gist.text)).collect::<Vec<_>>())
-        .bind(gists.iter().map(|gist| gist.occurred_at.as_deref().map(text)).collect::<Vec<_>>())
-        .bind(gists.iter().map(|gist| gist.said_at.as_deref().map(text)).collect::<Vec<_>>())
-        .bind(gists.iter().map(|gist| to_json(&gist.sources)).collect::<Result<Vec<_>, _>>()?)
-        .bind(gists.iter().map(|gist| micros(gist.created_at)).collect::<Vec<_>>())
-        .bind(gists.iter().map(|gist| micros(gist.updated_at)).collect::<Vec<_>>())
-        .execute(conn)
-        .await?;
+    let GistColumns { positions, ids, texts, occurred, said, sources, created, updated } = GistColumns::of(gists)?;
+    let insert = query(INSERT_GISTS).user(key).bind(id.0).bind(positions).bind(ids).bind(texts).bind(occurred);
+    insert.bind(said).bind(sources).bind(created).bind(updated).execute(conn).await?;
     Ok(())
+}
+
+/// Gists as columns.
+pub(super) struct GistColumns<'a> {
+    pub(super) positions: Vec<i64>,
+    pub(super) ids: Vec<Uuid>,
+    pub(super) texts: Vec<Cow<'a, str>>,
+    pub(super) occurred: Vec<Option<Cow<'a, str>>>,
+    pub(super) said: Vec<Option<Cow<'a, str>>>,
+    pub(super) sources: Vec<String>,
+    /// Microseconds since 1970.
+    pub(super) created: Vec<i64>,
+    pub(super) updated: Vec<i64>,
+}
+
+impl<'a> GistColumns<'a> {
+    pub(super) fn of(gists: &'a [Gist]) -> Result<Self, DatabaseError> {
+        Ok(Self {
+            positions: gists.iter().map(|gist| i64::from(gist.position)).collect(),
+            ids: gists.iter().map(|gist| gist.id.0).collect(),
+            texts: gists.iter().map(|gist| text(&gist.text)).collect(),
+            occurred: gists.iter().map(|gist| gist.occurred_at.as_deref().map(text)).collect(),
+            said: gists.iter().map(|gist| gist.said_at.as_deref().map(text)).collect(),
+            sources: gists.iter().map(|gist| to_json(&gist.sources)).collect::<Result<_, _>>()?,
+            created: gists.iter().map(|gist| micros(gist.created_at)).collect(),
+            updated: gists.iter().map(|gist| micros(gist.updated_at)).collect(),
+        })
+    }
 }

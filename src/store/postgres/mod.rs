@@ -4,6 +4,7 @@
 //! `meta` and `presence` are for start-up. The other files hold the SQL, one file per resource.
 
 mod blobs;
+mod commit;
 mod connect;
 mod database;
 mod error;
@@ -12,6 +13,7 @@ mod examine;
 mod flushes;
 mod letters;
 mod meta;
+mod pool;
 mod presence;
 mod reach;
 pub(crate) mod rows;
@@ -182,7 +184,12 @@ impl Store for PostgresStore {
     }
 
     async fn commit(&self, commit: &Commit) -> Result<CommitReply, StoreError> {
-        Ok(self.database.write(commit.clone(), |conn, commit| Box::pin(flushes::commit(conn, commit))).await?)
+        let commit = Arc::new(commit.clone());
+        let at_once = self.database.single(commit.clone(), |conn, commit| Box::pin(commit::at_once(conn, commit)));
+        if at_once.await? {
+            return Ok(CommitReply::Done);
+        }
+        Ok(self.database.write(commit, |conn, commit| Box::pin(flushes::commit(conn, commit))).await?)
     }
 
     async fn end_flush(

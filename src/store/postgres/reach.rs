@@ -3,10 +3,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use memory::outage::Line;
-use sqlx::postgres::PgPool;
 use tokio::time::sleep;
 
 use super::error::OUTAGE;
+use super::pool::Pool;
 
 /// The pause between two attempts to reach a server that is away.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -49,16 +49,18 @@ impl Reach {
     }
 
     /// A call got no connection in time. When no other call has one, that is not for want of places in the pool.
-    pub(super) fn missed(&self, pool: &PgPool) {
+    pub(super) fn missed(&self, pool: &Pool) {
         if self.0.held.load(Ordering::Acquire) > 0 || self.0.away.swap(true, Ordering::AcqRel) {
             return;
         }
         tell_away();
         let (reach, pool) = (self.clone(), pool.clone());
         tokio::spawn(async move {
-            while pool.acquire().await.is_err() {
-                if pool.is_closed() {
-                    return;
+            loop {
+                match pool.get().await {
+                    Ok(conn) => break conn.give_back(),
+                    Err(_) if pool.is_closed() => return,
+                    Err(_) => {}
                 }
                 tell_away();
                 sleep(PAUSE).await;

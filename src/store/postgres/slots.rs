@@ -53,6 +53,38 @@ const WRITE: &str = "WITH writes AS MATERIALIZED (
     )
     SELECT (SELECT count(*) FROM inserted) + (SELECT count(*) FROM updated) + (SELECT count(*) FROM deleted)";
 
+/// Changes of slots as columns.
+pub(super) struct SlotColumns<'a> {
+    pub(super) actions: Vec<&'static str>,
+    pub(super) ids: Vec<Uuid>,
+    pub(super) topics: Vec<Cow<'a, str>>,
+    pub(super) sub_topics: Vec<Cow<'a, str>>,
+    pub(super) contents: Vec<Cow<'a, str>>,
+    pub(super) attributes: Vec<String>,
+    pub(super) revisions: Vec<i64>,
+    /// Microseconds since 1970.
+    pub(super) created: Vec<i64>,
+    pub(super) updated: Vec<i64>,
+}
+
+impl<'a> SlotColumns<'a> {
+    pub(super) fn of(writes: &'a [SlotWrite]) -> Result<Self, DatabaseError> {
+        let slots = || writes.iter().map(SlotWrite::slot);
+        let texts = |of: fn(&Slot) -> &str| slots().map(|slot| text(of(slot))).collect::<Vec<Cow<'_, str>>>();
+        Ok(Self {
+            actions: writes.iter().map(SlotWrite::action).collect(),
+            ids: slots().map(|slot| slot.id.0).collect(),
+            topics: texts(|slot| &slot.topic),
+            sub_topics: texts(|slot| &slot.sub_topic),
+            contents: texts(|slot| &slot.content),
+            attributes: slots().map(|slot| to_json(&slot.attributes)).collect::<Result<_, _>>()?,
+            revisions: slots().map(|slot| slot.revision).collect(),
+            created: slots().map(|slot| micros(slot.created_at)).collect(),
+            updated: slots().map(|slot| micros(slot.updated_at)).collect(),
+        })
+    }
+}
+
 struct SlotRow(Slot);
 
 impl<'r> FromRow<'r, PgRow> for SlotRow {
@@ -188,23 +220,11 @@ async fn write_group(
         Author::Client => None,
         Author::Flush(id) => Some(id.0),
     };
-    let slots = || writes.iter().map(SlotWrite::slot);
-    let texts = |of: fn(&Slot) -> &str| slots().map(|slot| text(of(slot))).collect::<Vec<Cow<'_, str>>>();
-    let changed: i64 = query_scalar(WRITE)
-        .user(key)
-        .bind(flush_id)
-        .bind(micros(now))
-        .bind(writes.iter().map(SlotWrite::action).collect::<Vec<_>>())
-        .bind(slots().map(|slot| slot.id.0).collect::<Vec<_>>())
-        .bind(texts(|slot| &slot.topic))
-        .bind(texts(|slot| &slot.sub_topic))
-        .bind(texts(|slot| &slot.content))
-        .bind(slots().map(|slot| to_json(&slot.attributes)).collect::<Result<Vec<_>, _>>()?)
-        .bind(slots().map(|slot| slot.revision).collect::<Vec<_>>())
-        .bind(slots().map(|slot| micros(slot.created_at)).collect::<Vec<_>>())
-        .bind(slots().map(|slot| micros(slot.updated_at)).collect::<Vec<_>>())
-        .fetch_one(conn)
-        .await?;
+    let write = query_scalar(WRITE).user(key).bind(flush_id).bind(micros(now));
+    let SlotColumns { actions, ids, topics, sub_topics, contents, attributes, revisions, created, updated } =
+        SlotColumns::of(writes)?;
+    let write = write.bind(actions).bind(ids).bind(topics).bind(sub_topics).bind(contents).bind(attributes);
+    let changed: i64 = write.bind(revisions).bind(created).bind(updated).fetch_one(conn).await?;
     let asked = writes.iter().filter(|write| !matches!(write, SlotWrite::Overruled(_))).count();
     if usize::try_from(changed) != Ok(asked) {
         return Err(DatabaseError::Damaged("a slot to change is not there"));
