@@ -1,80 +1,128 @@
-//! Appends, each in one round trip.
+//! Appends, a group at a time: one statement for all of them.
+
+use std::borrow::Cow;
 
 use memory::blob::NewBlob;
 use memory::ids::Owner;
 use memory::ports::Append;
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgConnection, query_as};
+use sqlx::{FromRow, PgConnection, Row, query};
 
 use super::entries::LevelRow;
 use crate::store::postgres::DatabaseError;
-use crate::store::postgres::rows::{About, number, text};
+use crate::store::postgres::rows::{number, text};
 
-/// Appends the blob `$4` of the type `$5` with `$6` tokens and the payload `$7`, unless it is known; the clock is `$8`
-/// microseconds ahead. Returns a row with its number and the level of its buffer, or none when the owner is gone.
+/// Appends the blobs of the lists `$1` to `$7` (project, user, incarnation, blob, type, tokens, payload), but those that
+/// are known; the clock is `$8` microseconds ahead. Returns, by its place `n` in the lists, the number of each and the
+/// level of its buffer after it; no row for one whose owner is gone. No blob stands in the lists twice.
 ///
 /// A statement sees the tables as they were when it began, except for the rows that it locks. So what others may change
-/// meanwhile stands in those: `locked` (or `fresh`, for the first append of an owner) waits for steps of the same owner
-/// and then tells whether it was purged, and `buffer` counts on from the present level. A blob that another append
+/// meanwhile stands in those: `locked` (or `fresh`, for the first append of an owner) waits for steps of the same owners
+/// and then tells whether they were purged, and `buffer` counts on from the present level. A blob that another append
 /// has brought meanwhile is not `known`, and breaks the key of the entries: the statement is to be tried again then.
-const APPEND: &str = "WITH locked AS MATERIALIZED (
-        SELECT gone FROM journal_owners
-        WHERE project_id = $1 AND user_id = $2 AND incarnation = $3 FOR UPDATE
+/// Owners are locked in one order, so that two groups do not wait for each other.
+const APPEND: &str = "WITH input AS MATERIALIZED (
+        SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[])
+        WITH ORDINALITY AS i (project_id, user_id, incarnation, blob_id, blob_type, tokens, payload, n)
+    ), asked AS MATERIALIZED (
+        SELECT DISTINCT project_id, user_id, incarnation FROM input
+    ), locked AS MATERIALIZED (
+        SELECT o.project_id, o.user_id, o.incarnation, o.gone
+        FROM asked AS a JOIN journal_owners AS o
+            ON o.project_id = a.project_id AND o.user_id = a.user_id AND o.incarnation = a.incarnation
+        ORDER BY o.project_id, o.user_id, o.incarnation FOR UPDATE OF o
     ), fresh AS (
         INSERT INTO journal_owners (project_id, user_id, incarnation)
-        SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT FROM locked) AND NOT EXISTS (SELECT FROM tombstones
-            WHERE project_id = $1 AND user_id = $2 AND incarnation = $3)
+        SELECT a.project_id, a.user_id, a.incarnation FROM asked AS a
+        WHERE NOT EXISTS (SELECT FROM locked AS l WHERE l.project_id = a.project_id AND l.user_id = a.user_id
+                AND l.incarnation = a.incarnation)
+            AND NOT EXISTS (SELECT FROM tombstones AS t WHERE t.project_id = a.project_id AND t.user_id = a.user_id
+                AND t.incarnation = a.incarnation)
+        ORDER BY a.project_id, a.user_id, a.incarnation
         ON CONFLICT (project_id, user_id, incarnation) DO UPDATE SET gone = journal_owners.gone
-        RETURNING gone
-    ), owner AS MATERIALIZED (
-        SELECT FROM (SELECT gone FROM locked UNION ALL SELECT gone FROM fresh) AS o
-        WHERE NOT gone AND NOT EXISTS (SELECT FROM tombstones
-            WHERE project_id = $1 AND user_id = $2 AND incarnation = $3)
-    ), known AS MATERIALIZED (
-        SELECT seq, blob_type FROM journal_entries
-        WHERE project_id = $1 AND user_id = $2 AND incarnation = $3 AND blob_id = $4
+        RETURNING project_id, user_id, incarnation, gone
+    ), living AS MATERIALIZED (
+        SELECT o.project_id, o.user_id, o.incarnation
+        FROM (SELECT * FROM locked UNION ALL SELECT * FROM fresh) AS o
+        WHERE NOT o.gone AND NOT EXISTS (SELECT FROM tombstones AS t WHERE t.project_id = o.project_id
+            AND t.user_id = o.user_id AND t.incarnation = o.incarnation)
+    ), wanted AS MATERIALIZED (
+        SELECT i.*, e.seq AS known_seq, e.blob_type AS known_type
+        FROM input AS i JOIN living USING (project_id, user_id, incarnation)
+        LEFT JOIN LATERAL (SELECT seq, blob_type FROM journal_entries AS e WHERE e.project_id = i.project_id
+            AND e.user_id = i.user_id AND e.incarnation = i.incarnation AND e.blob_id = i.blob_id LIMIT 1) AS e ON TRUE
     ), clock AS MATERIALIZED (
         SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $8 AS now
+    ), added AS MATERIALIZED (
+        SELECT w.*, row_number() OVER up_to AS blobs, sum(tokens) OVER up_to AS sum,
+            count(*) OVER whole AS all_blobs, sum(tokens) OVER whole AS all_tokens
+        FROM wanted AS w WHERE known_seq IS NULL
+        WINDOW whole AS (PARTITION BY project_id, user_id, incarnation, blob_type),
+            up_to AS (PARTITION BY project_id, user_id, incarnation, blob_type ORDER BY n)
     ), buffer AS (
         INSERT INTO journal_buffers AS b (project_id, user_id, incarnation, blob_type, last_seq, blobs, tokens,
             oldest_at)
-        SELECT $1, $2, $3, $5, 1, 1, $6, clock.now FROM owner, clock WHERE NOT EXISTS (SELECT FROM known)
-        ON CONFLICT (project_id, user_id, incarnation, blob_type) DO UPDATE SET last_seq = b.last_seq + 1,
-            blobs = b.blobs + 1, tokens = b.tokens + excluded.tokens,
-            oldest_at = coalesce(b.oldest_at, excluded.oldest_at)
-        RETURNING last_seq, blobs, tokens
+        SELECT project_id, user_id, incarnation, blob_type, all_blobs, all_blobs, all_tokens, clock.now
+        FROM added, clock WHERE added.blobs = 1
+        ORDER BY project_id, user_id, incarnation, blob_type
+        ON CONFLICT (project_id, user_id, incarnation, blob_type) DO UPDATE
+        SET last_seq = b.last_seq + excluded.last_seq, blobs = b.blobs + excluded.blobs,
+            tokens = b.tokens + excluded.tokens, oldest_at = coalesce(b.oldest_at, excluded.oldest_at)
+        RETURNING project_id, user_id, incarnation, blob_type, last_seq, blobs, tokens
+    ), numbered AS MATERIALIZED (
+        SELECT a.*, b.last_seq - a.all_blobs + a.blobs AS seq, b.blobs - a.all_blobs + a.blobs AS level_blobs,
+            (b.tokens - a.all_tokens + a.sum)::bigint AS level_tokens
+        FROM added AS a JOIN buffer AS b USING (project_id, user_id, incarnation, blob_type)
     ), entry AS (
         INSERT INTO journal_entries (project_id, user_id, incarnation, blob_id, blob_type, seq, tokens, appended_at,
             payload)
-        SELECT $1, $2, $3, $4, $5, buffer.last_seq, $6, clock.now, $7 FROM buffer, clock
+        SELECT project_id, user_id, incarnation, blob_id, blob_type, seq, tokens, clock.now, payload
+        FROM numbered, clock
     )
-    SELECT last_seq AS seq, last_seq, blobs, tokens FROM buffer
+    SELECT n, seq, seq AS last_seq, level_blobs AS blobs, level_tokens AS tokens FROM numbered
     UNION ALL
-    SELECT k.seq, coalesce(b.last_seq, 0), coalesce(b.blobs, 0), coalesce(b.tokens, 0)
-    FROM owner CROSS JOIN known AS k LEFT JOIN journal_buffers AS b
-        ON b.project_id = $1 AND b.user_id = $2 AND b.incarnation = $3 AND b.blob_type = k.blob_type";
+    SELECT w.n, w.known_seq, coalesce(b.last_seq, 0), coalesce(b.blobs, 0), coalesce(b.tokens, 0)
+    FROM wanted AS w LEFT JOIN journal_buffers AS b ON b.project_id = w.project_id AND b.user_id = w.user_id
+        AND b.incarnation = w.incarnation AND b.blob_type = w.known_type
+    WHERE w.known_seq IS NOT NULL";
 
-struct AppendRow(Append);
-
-impl<'r> FromRow<'r, PgRow> for AppendRow {
-    fn from_row(row: &'r PgRow) -> sqlx::Result<Self> {
-        Ok(Self(Append { seq: number(row, "seq")?, level: LevelRow::from_row(row)?.0 }))
-    }
+/// An append that is asked for.
+#[derive(Clone)]
+pub(super) struct NewAppend {
+    pub(super) owner: Owner,
+    pub(super) blob: NewBlob,
 }
 
-/// None when the owner is gone.
+/// What became of each, in order; none for one whose owner is gone. No blob is in the list twice.
 pub(super) async fn append(
     conn: &mut PgConnection,
-    owner: &Owner,
-    blob: &NewBlob,
+    appends: &[NewAppend],
     ahead: i64,
-) -> Result<Option<Append>, DatabaseError> {
-    let append = query_as(APPEND).owner(owner).bind(blob.id.0).bind(blob.blob_type.as_str());
-    let append = append.bind(i64::from(blob.tokens)).bind(text(&blob.payload)).bind(ahead);
-    let appended: sqlx::Result<Option<AppendRow>> = append.fetch_optional(conn).await;
-    match appended {
-        Ok(row) => Ok(row.map(|row| row.0)),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(DatabaseError::Contended),
-        Err(error) => Err(error.into()),
+) -> Result<Vec<Option<Append>>, DatabaseError> {
+    let owners = || appends.iter().map(|append| &append.owner);
+    let blobs = || appends.iter().map(|append| &append.blob);
+    let append = query(APPEND)
+        .bind(owners().map(|owner| owner.key.project.as_str()).collect::<Vec<_>>())
+        .bind(owners().map(|owner| owner.key.user.0).collect::<Vec<_>>())
+        .bind(owners().map(|owner| owner.incarnation.0).collect::<Vec<_>>())
+        .bind(blobs().map(|blob| blob.id.0).collect::<Vec<_>>())
+        .bind(blobs().map(|blob| blob.blob_type.as_str()).collect::<Vec<_>>())
+        .bind(blobs().map(|blob| i64::from(blob.tokens)).collect::<Vec<_>>())
+        .bind(blobs().map(|blob| text(&blob.payload)).collect::<Vec<Cow<'_, str>>>())
+        .bind(ahead);
+    let rows = match append.fetch_all(conn).await {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Err(DatabaseError::Contended),
+        rows => rows?,
+    };
+    let mut done = vec![None; appends.len()];
+    for row in &rows {
+        let place: i64 = row.try_get("n")?;
+        let place = usize::try_from(place - 1).ok().and_then(|place| done.get_mut(place));
+        *place.ok_or(DatabaseError::Damaged("an append that was not asked for"))? = Some(read(row)?);
     }
+    Ok(done)
+}
+
+fn read(row: &PgRow) -> sqlx::Result<Append> {
+    Ok(Append { seq: number(row, "seq")?, level: LevelRow::from_row(row)?.0 })
 }

@@ -1,6 +1,6 @@
 //! The journal in the tables of the Postgres store, on the clock of the server.
 //!
-//! `append` adds blobs, `entries` reads and removes them, `batches` seals and claims them, `due` finds what is to be
+//! `append` adds blobs, `groups` gathers those that come together, `entries` reads and removes them, `batches` seals and claims them, `due` finds what is to be
 //! done, `moves` brings batches back and whole buffers from one journal to another.
 //!
 //! Several processes may use it at once. A step locks its owner's row in `journal_owners` first and then reads: steps of
@@ -10,6 +10,7 @@ mod append;
 mod batches;
 mod due;
 mod entries;
+mod groups;
 mod moves;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use memory::ports::{
 };
 
 use crate::store::postgres::{DatabaseError, PostgresDatabase};
+use groups::Groups;
 
 /// The longest age, lease or wait: about 3000 years, so that no sum leaves the range of times.
 const MAX_MICROS: i64 = 100_000_000_000_000_000;
@@ -34,6 +36,7 @@ const MAX_MICROS: i64 = 100_000_000_000_000_000;
 #[derive(Clone)]
 pub struct PostgresJournal {
     database: Arc<PostgresDatabase>,
+    groups: Groups,
     /// How far its clock is ahead of the server's, in microseconds: for tests.
     ahead: Arc<AtomicI64>,
 }
@@ -46,7 +49,9 @@ impl PostgresJournal {
 
     /// A journal whose clock is so many microseconds ahead of the server's, for tests.
     pub fn ahead_of_clock(database: Arc<PostgresDatabase>, micros: Arc<AtomicI64>) -> Self {
-        Self { database, ahead: micros }
+        let ahead = Arc::clone(&micros);
+        let groups = Groups::start(&database, move || ahead.load(Ordering::Relaxed));
+        Self { database, groups, ahead: micros }
     }
 
     fn ahead(&self) -> i64 {
@@ -62,10 +67,7 @@ fn length(duration: Duration) -> i64 {
 #[async_trait]
 impl Journal for PostgresJournal {
     async fn append(&self, owner: &Owner, blob: &NewBlob) -> Result<Append, JournalError> {
-        let (args, ahead) = ((owner.clone(), blob.clone()), self.ahead());
-        let work =
-            self.database.single(args, move |conn, (owner, blob)| Box::pin(append::append(conn, owner, blob, ahead)));
-        work.await?.ok_or(JournalError::OwnerGone)
+        self.groups.append(owner, blob).await
     }
 
     async fn levels(&self, owner: &Owner) -> Result<Vec<(BlobType, Level)>, JournalError> {

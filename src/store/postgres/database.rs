@@ -84,6 +84,11 @@ impl PostgresDatabase {
         &self.home
     }
 
+    /// How long a call may take as a whole.
+    pub(crate) fn call_timeout(&self) -> Duration {
+        self.options.call_timeout
+    }
+
     /// How to open a connection besides those of the pool.
     pub(crate) fn connect_options(&self) -> PgConnectOptions {
         connect::limited(&self.url, &self.options)
