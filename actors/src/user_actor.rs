@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use futures_util::future;
 use memory::blob::{BlobType, NewBlob};
 use memory::buffer::{BufferLimits, Effect, FlushEnd, UserBuffer, Waited, WaiterId};
 use memory::ids::{Incarnation, Owner};
@@ -309,8 +310,8 @@ impl Handler<Leased<RequestFlush>> for UserActor {
         self.in_flight += 1;
         let (journal, owner) = (self.context.ports.journal.clone(), self.owner.clone());
         let look = async move {
-            let levels = journal.levels(&owner).await?;
-            let sealed = journal.blob_ids(&owner, blob_type, Standing::Sealed).await?;
+            let sealed = journal.blob_ids(&owner, blob_type, Standing::Sealed);
+            let (levels, sealed) = future::try_join(journal.levels(&owner), sealed).await?;
             Ok((levels, !sealed.is_empty()))
         };
         Box::pin(look.into_actor(self).map(move |seen: Result<_, JournalError>, actor, ctx| {

@@ -33,6 +33,8 @@ pub struct Flush {
     asked: BlobType,
     ignore_backoff: bool,
     token: ClaimToken,
+    /// The id of the batch, should this run seal it.
+    new_flush_id: FlushId,
     /// The level after the seal, when this run has sealed.
     level: Option<(BlobType, Level)>,
     batch: Option<Batch>,
@@ -63,13 +65,14 @@ impl Flush {
         ids: Arc<dyn IdSource>,
         counter: Arc<dyn TokenCounter>,
     ) -> Self {
-        let token = ClaimToken(ids.random());
+        let (token, new_flush_id) = (ClaimToken(ids.random()), FlushId(ids.ordered()));
         Self {
             tools: Tools { settings, clock, ids, counter },
             owner,
             asked,
             ignore_backoff,
             token,
+            new_flush_id,
             level: None,
             batch: None,
             parts: Vec::new(),
@@ -106,7 +109,7 @@ impl Flush {
         let settings = &self.tools.settings;
         Step::Take(Take {
             blob_type: self.asked,
-            flush_id: FlushId(self.tools.ids.ordered()),
+            flush_id: self.new_flush_id,
             token: self.token,
             lease: settings.lease,
             max_tokens: u64::from(settings.max_tokens),
@@ -201,7 +204,10 @@ impl Flush {
             return self.check();
         }
         match self.claim() {
-            Some((flush_id, _)) if self.tools.settings.record_answers => Step::ReadAnswer(flush_id, self.part()),
+            // Of a batch that this run has sealed nobody can have recorded an answer.
+            Some((flush_id, _)) if self.tools.settings.record_answers && flush_id != self.new_flush_id => {
+                Step::ReadAnswer(flush_id, self.part())
+            }
             _ => self.ask(),
         }
     }

@@ -24,13 +24,16 @@ pub(crate) struct Run {
     read_at: u64,
     /// Its slots.
     read: Vec<Slot>,
-    /// The answer that was looked for last and is not recorded.
+    /// The answer that was looked for last, or cannot be there, and is not recorded.
     missing: Option<(FlushId, u32)>,
+    /// The batch, if this run has sealed it.
+    sealed: Option<FlushId>,
 }
 
 impl Run {
     pub(crate) fn new(owner: Owner, flush: Flush) -> Self {
-        Self { step: flush.start(), owner, flush, steps: 0, read_at: 0, read: Vec::new(), missing: None }
+        let (step, read) = (flush.start(), Vec::new());
+        Self { step, owner, flush, steps: 0, read_at: 0, read, missing: None, sealed: None }
     }
 }
 
@@ -63,8 +66,11 @@ impl World {
         match step {
             Step::Take(take) => {
                 let taken = now(self.journal.take(&owner, &take)).unwrap();
-                if matches!(taken, Taken::Batch(..)) {
+                if let Taken::Batch(batch, _) = &taken {
                     self.claimed(&owner, take.token);
+                    // Nobody can have recorded an answer for what is sealed only now.
+                    run.sealed = (batch.flush_id == take.flush_id).then_some(batch.flush_id);
+                    run.missing = run.sealed.map(|flush_id| (flush_id, 0));
                 }
                 Reply::Taken(taken)
             }
@@ -81,6 +87,7 @@ impl World {
             }
             Step::RecordAnswer(flush_id, part, answer) => {
                 assert_eq!(run.missing.take(), Some((flush_id, part)), "recorded for another part");
+                run.missing = run.sealed.filter(|sealed| *sealed == flush_id).map(|_| (flush_id, part + 1));
                 Reply::Recorded(now(self.store.record_answer(&owner, flush_id, part, &answer, time)).unwrap())
             }
             Step::Commit(commit) => Reply::Committed(self.commit(&owner, &commit)),
