@@ -6,7 +6,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::backends::JournalPlace;
-use crate::config::Inputs;
+use crate::bench::{BenchArgs, Options as BenchOptions};
+use crate::config::{Inputs, Settings};
 use crate::mock_model::{Faults, Options};
 
 /// Where the mock model listens when no flag says otherwise.
@@ -61,6 +62,8 @@ pub enum Command {
     Journal(JournalCommand),
     /// Serve a stand-in for a language model on --host (127.0.0.1) and --port (18090): for tests, and without a key.
     MockModel(Faults),
+    /// Measure a server under load: the one at --url, or one that is started for it.
+    Bench(Box<BenchArgs>),
 }
 
 /// What to do with the journal.
@@ -102,6 +105,22 @@ impl Cli {
             port: port.map_err(|_| wrong("--port must be a number from 0 to 65535".to_owned()))?,
             faults,
         })
+    }
+
+    /// What is to be measured, and how. `settings` are those of a server that is started for it.
+    ///
+    /// # Errors
+    /// When a flag cannot be used; made to be shown and ended with ([`clap::Error::exit`]).
+    pub fn bench(&self, args: Box<BenchArgs>, settings: Option<&Settings>) -> Result<BenchOptions, clap::Error> {
+        let wrong = |message: String| Self::command().error(ErrorKind::ValueValidation, message);
+        args.check().map_err(wrong)?;
+        let flags = self.flags().into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+        let file = self.config.iter().map(|file| ("config", file.to_string_lossy().into_owned()));
+        let flags: Vec<_> = flags.chain(file).collect();
+        if let (None, Some((name, _))) = (settings, flags.first()) {
+            return Err(wrong(format!("--{name} is for a server that is started: leave it out, or --url")));
+        }
+        Ok(BenchOptions::new(*args, flags, settings.map(|settings| &settings.config)))
     }
 
     /// What the configuration is read from. Values of flags are checked there, like those of any other layer.

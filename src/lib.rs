@@ -1,6 +1,7 @@
 //! Powermemo, the shell: command line, configuration, HTTP, and the adapters behind the ports of the memory.
 
 pub mod backends;
+pub mod bench;
 pub mod changes;
 pub mod cli;
 pub mod config;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use powermemo::cli::{Cli, Command, JournalCommand};
 use powermemo::config::{Config, LogFormat, Settings};
-use powermemo::{doctor, mock_model, serve};
+use powermemo::{bench, doctor, mock_model, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Requests are answered with many small allocations on several threads, where the allocator of glibc is slow.
@@ -31,6 +31,10 @@ fn main() -> ExitCode {
             with_log(&settings(&cli), |config| serve::move_journal(config, to, abandon))
         }
         Command::MockModel(faults) => mock_model::serve(cli.mock_model(faults).unwrap_or_else(|error| error.exit())),
+        Command::Bench(args) => {
+            let settings = args.needs_settings().then(|| settings(&cli));
+            bench::bench(&cli.bench(args, settings.as_ref()).unwrap_or_else(|error| error.exit()))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,7 +12,7 @@ const MAX_LATENCY: Duration = Duration::from_secs(600);
 #[derive(Clone, PartialEq, Debug, Default, Args)]
 pub struct Faults {
     /// Wait so long before each answer: 200ms, 2s.
-    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = latency)]
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = read_latency)]
     pub latency: Duration,
     /// Share of calls that fail with HTTP 500 or 429, in equal parts: 0.1 or 10%.
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
@@ -111,8 +111,8 @@ fn share(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "must be from 0 to 1, or from 0% to 100%".to_owned())
 }
 
-/// Reads `200ms` or `2s`.
-fn latency(text: &str) -> Result<Duration, String> {
+/// Reads a time of at most ten minutes, such as `200ms` or `2s`; an error says what it must be.
+pub(crate) fn read_latency(text: &str) -> Result<Duration, String> {
     let (number, unit) = match text.strip_suffix("ms") {
         Some(number) => (number, Duration::from_millis(1)),
         None => (text.strip_suffix('s').unwrap_or(""), Duration::from_secs(1)),
@@ -136,10 +136,10 @@ mod tests {
         for text in ["", "%", "-0.1", "1.1", "101%", "NaN", "inf", "x"] {
             assert!(share(text).is_err(), "{text}");
         }
-        assert_eq!(latency("200ms"), Ok(Duration::from_millis(200)));
-        assert_eq!(latency("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(read_latency("200ms"), Ok(Duration::from_millis(200)));
+        assert_eq!(read_latency("2s"), Ok(Duration::from_secs(2)));
         for text in ["", "2", "s", "-2s", "1.5s", "2h", "601s", "4294967296ms"] {
-            assert!(latency(text).is_err(), "{text}");
+            assert!(read_latency(text).is_err(), "{text}");
         }
     }
 

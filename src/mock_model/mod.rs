@@ -20,6 +20,7 @@ use anyhow::Context as _;
 
 pub use contract::answer;
 pub use faults::Faults;
+pub(crate) use faults::read_latency;
 
 use routes::MockModel;
 
