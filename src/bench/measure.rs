@@ -22,8 +22,9 @@ pub(super) fn measure(rig: &Rig, subject: &Subject, options: &Options) -> anyhow
     let args = &options.args;
     let mut readers = HashMap::new();
     let mut trials = Vec::new();
-    for case in args.cases() {
-        trials.push(Trial::new(case, prepare(&case, rig, &mut readers)?));
+    let cases = args.cases();
+    for case in &cases {
+        trials.push(Trial::new(*case, prepare(case, &cases, rig, &mut readers)?));
     }
     let mut ceilings = Ceilings::new(Duration::from_secs(args.ceiling_seconds));
     let mut gave_up = false;

@@ -71,6 +71,10 @@ pub fn bench(options: &Options) -> anyhow::Result<()> {
         let json = serde_json::to_string_pretty(&report)?;
         fs::write(file, json + "\n").with_context(|| format!("cannot write {}", file.display()))?;
     }
+    if let Some(file) = &args.html {
+        let page = report::page(&report).context("the page cannot be made")?;
+        fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
+    }
     let failed: u64 = report.workloads.iter().map(report::Outcome::failed).sum();
     if failed > 0 {
         bail!("{failed} requests failed");

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 
 use super::load::Pace;
-use crate::config::Config;
+use crate::config::{Config, LlmStyle};
 use crate::mock_model::read_latency;
 
 /// The variable that holds the token, as it does for the server.
@@ -154,7 +154,7 @@ pub struct Options {
     pub(crate) server_flags: Vec<(&'static str, String)>,
     /// The token of the configuration of a server that is started.
     pub(crate) server_token: Option<String>,
-    /// True when that configuration names a language model.
+    /// True when that configuration names a language model, or wants none.
     pub(crate) names_model: bool,
     /// True when that configuration, or a flag, names Postgres or Redis.
     pub(crate) uses_services: bool,
@@ -169,6 +169,13 @@ pub(crate) struct Case {
     pub(crate) users: u32,
 }
 
+impl Case {
+    /// Whether it reads users who must have events.
+    pub(crate) fn reads_events(&self) -> bool {
+        matches!(self.workload, Workload::Context | Workload::ContextChats)
+    }
+}
+
 impl Options {
     /// What to do. `config` is that of a server that is started, with the global flags for it.
     pub(crate) fn new(args: BenchArgs, server_flags: Vec<(&'static str, String)>, config: Option<&Config>) -> Self {
@@ -179,11 +186,16 @@ impl Options {
             token,
             server_flags,
             server_token: server_token.map(|token| token.expose_secret().to_owned()),
-            names_model: config.is_some_and(Config::uses_model),
+            names_model: config.is_some_and(names_model),
             uses_services: names_service || args.database_url.is_some() || args.redis_url.is_some(),
             args,
         }
     }
+}
+
+/// A key alone names no model: thousands of calls of a paid one are nothing to begin unasked.
+fn names_model(config: &Config) -> bool {
+    config.llm_base_url.is_some() || config.llm_style == LlmStyle::Rules
 }
 
 impl BenchArgs {

@@ -12,8 +12,11 @@ use super::workloads::Work;
 
 /// Between two looks at the server's memory.
 const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
-/// Requests with a rate that were sent so late on average are worth a note.
+/// When one request in a hundred is sent so late, that is worth a note.
 const LATE: Duration = Duration::from_millis(5);
+
+/// One request in so many that is due at the very end and never sent says nothing.
+const NEGLIGIBLE: u64 = 1_000;
 
 /// A workload under a load, and what was found so far.
 pub(super) struct Trial {
@@ -130,22 +133,19 @@ impl Trial {
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = self.work.notes();
         let unsent: u64 = self.rounds.iter().map(|round| round.unsent).sum();
-        if unsent > 0 {
+        let answers: u64 = self.rounds.iter().map(|round| round.latency.count).sum();
+        let delays = self.rounds.iter().filter_map(|round| round.delay_p99_ms);
+        let (delay, title, users) = (median(delays), self.title(), self.case.users);
+        if unsent * NEGLIGIBLE > answers {
+            let connections = self.case.connections;
             notes.push(format!(
-                "{}: {unsent} requests were due and never sent, since all {} connections were busy: the rate is more \
-                 than server and load generator can do, or needs a higher --concurrency; each counts with the time \
-                 that it waited",
-                self.title(),
-                self.case.connections
+                "{title}, {users} users: the rate was not reached: {unsent} requests were due and never sent, since all \
+                 {connections} connections were busy; each counts with the time that it waited"
             ));
-        }
-        let delays: Vec<f64> = self.rounds.iter().filter_map(|round| round.delay_p99_ms).collect();
-        let delay = median(delays.iter().copied());
-        if delay > LATE.as_secs_f64() * 1_000.0 {
+        } else if delay > LATE.as_secs_f64() * 1_000.0 {
             notes.push(format!(
-                "{}: one request in a hundred was sent {delay:.1} ms after it was due or later, because connections or \
-                 the load generator were busy; latencies count from when it was due",
-                self.title()
+                "{title}, {users} users: one request in a hundred was sent {delay:.1} ms late or later, since connections \
+                 or the load generator were busy; latencies count from when it was due"
             ));
         }
         notes

@@ -3,6 +3,7 @@
 // Helpers are tests, too, but clippy knows only functions that are marked as such.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bench;
 mod chaos;
 mod crash;
 mod model;

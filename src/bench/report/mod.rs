@@ -1,9 +1,13 @@
 //! The result of a run: what is written as JSON, and what is shown of it.
 
+mod chart;
 mod compare;
 mod machine;
 mod numbers;
+mod page;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +16,7 @@ use super::load::{Latencies, Operation};
 pub(crate) use compare::compare;
 pub(crate) use machine::Machine;
 pub(crate) use numbers::{Spread, median};
+pub(crate) use page::page;
 pub(crate) use table::table;
 
 /// The version of the JSON. A field that goes or changes its meaning makes a new one.
@@ -268,8 +273,8 @@ impl Outcome {
     /// What tells it from other outcomes of a run: workload and load.
     pub(crate) fn label(&self) -> String {
         match self.rate {
-            Some(rate) => format!("{} at {rate}/s", self.workload),
-            None => format!("{} x{}", self.workload, self.connections),
+            Some(rate) => format!("{} at {rate}/s, {} users", self.workload, self.users),
+            None => format!("{} x{}, {} users", self.workload, self.connections, self.users),
         }
     }
 

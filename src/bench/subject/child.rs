@@ -19,7 +19,7 @@ const STOP_POLL: Duration = Duration::from_millis(20);
 /// What stands before the address in the first line of a server's greeting.
 const GREETING: &str = " listens on ";
 /// Lines of a greeting that are kept.
-const GREETING_LINES: usize = 4;
+const GREETING_LINES: usize = 5;
 
 /// A server process. It is asked to stop when this is dropped, and waited for.
 pub(crate) struct Child {

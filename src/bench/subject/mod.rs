@@ -99,10 +99,11 @@ impl Subject {
         }
         command.arg("serve");
         let server = Child::start(command, "the server to measure")?;
+        let about = format!("server     {}, process {}", server.url, server.pid());
         let token = options.token.as_deref().or(options.server_token.as_deref());
         Ok(Self {
             target: Arc::new(Target::new(&server.url, token)?),
-            about: server.greeting.clone(),
+            about: std::iter::once(about).chain(server.greeting.iter().cloned()).collect(),
             pid: Some(server.pid()),
             is_own: true,
             is_temporary: !has("data-dir") && !options.uses_services,

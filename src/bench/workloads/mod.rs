@@ -69,6 +69,7 @@ pub(crate) fn health_checks(rig: &Rig, connections: u32) -> Vec<Box<dyn Session>
 /// When the server refuses that.
 pub(crate) fn prepare(
     case: &Case,
+    cases: &[Case],
     rig: &Rig,
     readers: &mut HashMap<u32, Arc<Readers>>,
 ) -> anyhow::Result<Box<dyn Work>> {
@@ -79,7 +80,7 @@ pub(crate) fn prepare(
         Workload::Profile | Workload::Context | Workload::ContextChats => {
             let known = match readers.get(&case.users) {
                 Some(known) => known.clone(),
-                None => Arc::new(Readers::new(rig, case.users)?),
+                None => Arc::new(Readers::new(rig, case.users, cases.iter().any(Case::reads_events))?),
             };
             readers.insert(case.users, known.clone());
             Box::new(reads::Read::new(rig, known, case.workload))

@@ -22,25 +22,28 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    /// Makes users, their events by a flush and their profiles by adding slots, and looks at one of them.
+    /// Makes users, their events by a flush, if anybody reads those, and their profiles by adding slots, and looks at
+    /// one of them.
     ///
     /// # Errors
     /// When the server refuses.
-    pub(super) fn new(rig: &Rig, count: u32) -> anyhow::Result<Self> {
+    pub(super) fn new(rig: &Rig, count: u32, with_events: bool) -> anyhow::Result<Self> {
         let post = |path: &str, body: Option<&str>| Form::new(&rig.target, "POST", path, body);
         let users = Users::make(rig, count)?;
-        let mut told: Vec<_> = gist_chats().iter().map(|chat| post("/blobs/insert/{id}", Some(chat))).collect();
-        told.push(post("/users/buffer/{id}/chat?wait_process=true", None));
-        for_each(rig, "making events", &users, told).context("events cannot be made")?;
+        if with_events {
+            let mut told: Vec<_> = gist_chats().iter().map(|chat| post("/blobs/insert/{id}", Some(chat))).collect();
+            told.push(post("/users/buffer/{id}/chat?wait_process=true", None));
+            for_each(rig, "making events", &users, told).context("events cannot be made")?;
+        }
         let slots = (0..SLOTS).map(|n| post("/users/profile/{id}", Some(&memo(n)))).collect();
         for_each(rig, "making profiles", &users, slots).context("profiles cannot be made")?;
         let mut readers = Self { users, notes: Vec::new() };
-        readers.look(rig)?;
+        readers.look(rig, with_events)?;
         Ok(readers)
     }
 
     /// Whether a user has what it should have: a model that is not the stand-in may have made something else.
-    fn look(&mut self, rig: &Rig) -> anyhow::Result<()> {
+    fn look(&mut self, rig: &Rig, with_events: bool) -> anyhow::Result<()> {
         let user = self.users.nth(0);
         let count = |body: &[u8], what: &str| memmem::find_iter(body, what.as_bytes()).count();
         let profile = rig.ask(&Form::new(&rig.target, "GET", "/users/profile/{id}", None), user)?;
@@ -50,7 +53,7 @@ impl Readers {
         if slots != SLOTS {
             self.notes.push(format!("profile, context: a user has {slots} slots rather than {SLOTS}"));
         }
-        if gists != GISTS {
+        if with_events && gists != GISTS {
             self.notes.push(format!(
                 "context: a user has {gists} gists rather than {GISTS}: the server's language model made something else \
                  of {GISTS} messages than a line for each"
