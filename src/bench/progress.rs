@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// How often the bar is drawn.
+const DRAWS_PER_SECOND: u8 = 5;
+
 /// A bar, or nothing where nobody watches.
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -15,7 +18,11 @@ pub(crate) struct Progress {
 impl Progress {
     /// A bar that shows nothing yet.
     pub(crate) fn new() -> Self {
-        let target = if stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if stderr().is_terminal() {
+            ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         // The template is constant, and its keys are known.
         if let Ok(style) = ProgressStyle::with_template("{prefix:32} {bar:30} {msg}") {

@@ -13,6 +13,7 @@ pub use letters::{DeadBlob, DroppedLetters, RetriedLetters};
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
@@ -142,6 +143,11 @@ impl Engine {
     /// The number of users with an actor.
     pub fn active_users(&self) -> usize {
         self.0.context.registry.active()
+    }
+
+    /// Asks the actors that nobody has used for so long to stop. The sweeper does so by itself.
+    pub fn passivate(&self, idle: Duration) {
+        self.0.context.registry.passivate_idle(idle);
     }
 
     /// What the flush pool is doing.

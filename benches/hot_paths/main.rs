@@ -1,0 +1,17 @@
+//! Benches of the hot paths, without network or disk: `cargo bench`, or `cargo bench -- search` for some of them.
+//! The whole service under load is what `powermemo bench` measures.
+
+#![allow(missing_docs, reason = "criterion makes public functions")]
+#![allow(clippy::unwrap_used, reason = "a bench may panic")]
+
+mod actors;
+mod context;
+mod extraction;
+mod search;
+mod texts;
+mod tokens;
+
+use criterion::{criterion_group, criterion_main};
+
+criterion_group!(benches, tokens::benches, actors::benches, context::benches, search::benches, extraction::benches);
+criterion_main!(benches);
