@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod allocations;
+
 const USER: &str = "4b77e467-effa-4330-87f3-fee5bae39696";
 
 fn settings() -> Settings {

@@ -1,5 +1,6 @@
 //! The language model: the stand-in for one, and the real server with one that misbehaves.
 
+mod cost;
 #[cfg(feature = "crash-points")]
 mod crash;
 pub(crate) mod endpoint;
