@@ -5,6 +5,7 @@ mod freeze;
 mod isolation;
 mod outages;
 mod processes;
+mod statements;
 
 use tempfile::TempDir;
 
