@@ -17,7 +17,6 @@ use crate::crash_point::crash_point;
 use crate::outages;
 use crate::registry::Registry;
 use crate::settings::Ports;
-use crate::user_actor::Changed;
 
 /// What runs flushes. Cheap to clone.
 #[derive(Clone)]
@@ -91,7 +90,7 @@ impl FlushRunner {
 
     /// Tells this process and the others that the memory of a user is another.
     async fn tell_changed(&self, key: &UserKey) {
-        self.registry.tell(key, Changed).await;
+        self.registry.changed(key);
         self.ports.changes.announce(&Change::Memory(key.clone())).await;
     }
 

@@ -147,10 +147,19 @@ impl Registry {
         Context<UserActor>: ToEnvelope<UserActor, Leased<M>>,
     {
         // This is no use of the user.
-        let held = self.actors.get(key).map(|entry| self.hold(&entry));
-        if let Some((addr, lease)) = held {
-            // An actor that is gone has nothing left to take note with.
-            let _ = addr.send(Leased { message, _lease: lease }).await;
+        let held = self.actors.get(key).map(|entry| (self.hold(&entry), entry.generation));
+        if let Some(((addr, lease), generation)) = held
+            && addr.send(Leased { message, _lease: lease }).await.is_err()
+        {
+            // It died, and takes note of nothing any more.
+            self.remove(key, generation);
+        }
+    }
+
+    /// Drops what is cached of a user's memory: it has changed. The actor need not be asked, nor be alive.
+    pub(crate) fn changed(&self, key: &UserKey) {
+        if let Some(entry) = self.actors.get(key) {
+            entry.caches.invalidate();
         }
     }
 
@@ -182,14 +191,20 @@ impl Registry {
         retired
     }
 
-    /// Asks every actor that nobody has used for a while to stop.
+    /// Asks every actor that nobody has used for a while to stop, and forgets those that died.
     pub(crate) fn passivate_idle(&self, idle: Duration) {
         let now = self.millis();
         let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        let mut dead = Vec::new();
         for entry in &self.actors {
-            if now.saturating_sub(entry.last_used.load(Ordering::Relaxed)) >= idle {
+            if !entry.addr.connected() {
+                dead.push((entry.key().clone(), entry.generation));
+            } else if now.saturating_sub(entry.last_used.load(Ordering::Relaxed)) >= idle {
                 entry.addr.do_send(Passivate);
             }
+        }
+        for (key, generation) in dead {
+            self.remove(&key, generation);
         }
     }
 

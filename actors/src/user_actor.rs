@@ -92,11 +92,6 @@ pub(crate) struct Due {
     pub(crate) blob_type: BlobType,
 }
 
-/// Says that what the store holds of this user has changed.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Changed;
-
 /// Says that a blob left a buffer.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -336,14 +331,6 @@ impl Handler<Leased<Due>> for UserActor {
             self.perform(effects, ctx);
         }
         Ok(())
-    }
-}
-
-impl Handler<Leased<Changed>> for UserActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Leased<Changed>, _: &mut Self::Context) {
-        self.caches.invalidate();
     }
 }
 

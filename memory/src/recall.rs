@@ -6,6 +6,8 @@ mod relevance;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::OnceLock;
 
+use serde_json::Value;
+
 use crate::ids::SlotId;
 use crate::ports::TokenCounter;
 use crate::profile::{Profile, Slot, SlotName};
@@ -48,9 +50,21 @@ impl KnownProfile {
     /// About how many bytes it takes in memory, with what is rendered, for the limit of a cache.
     pub fn bytes(&self) -> usize {
         let rendered_more = 256;
-        let text = |s: &Slot| 3 * (s.topic.len() + s.sub_topic.len() + s.content.len()) + 128 * s.attributes.len();
+        let more =
+            |s: &Slot| s.attributes.iter().map(|(key, value)| 128 + key.len() + value_bytes(value)).sum::<usize>();
+        let text = |s: &Slot| 3 * (s.topic.len() + s.sub_topic.len() + s.content.len()) + 2 * more(s);
         let each = size_of::<Slot>() + size_of::<u32>() + 3 * size_of::<Box<str>>() + rendered_more;
         size_of::<Self>() + self.profile.slots.iter().map(|s| each + text(s)).sum::<usize>()
+    }
+}
+
+/// About how many bytes a value takes.
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(|value| 32 + value_bytes(value)).sum(),
+        Value::Object(map) => map.iter().map(|(key, value)| 128 + key.len() + value_bytes(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
     }
 }
 

@@ -34,7 +34,7 @@ use crate::flush_run::FlushRunner;
 use crate::registry::{Leased, Registry};
 use crate::settings::{EngineSettings, Ports};
 use crate::sweeper::Sweeper;
-use crate::user_actor::{Changed, Close, UserActor, UserContext, UserError};
+use crate::user_actor::{Close, UserActor, UserContext, UserError};
 
 /// All that the service does, in one process. Cheap to clone.
 ///
@@ -119,7 +119,7 @@ impl Engine {
     pub async fn heard(&self, change: &Change) {
         let registry = &self.0.context.registry;
         match change {
-            Change::Memory(key) => registry.tell(key, Changed).await,
+            Change::Memory(key) => registry.changed(key),
             Change::Deleted(owner) => registry.bury(owner).await,
             Change::Everything => self.ports().doubt.raise(),
         }
@@ -185,8 +185,7 @@ impl Engine {
         Err(EngineError::UnknownUser(key.user))
     }
 
-    /// Does a write to its end, and then tells the user's actor, if there is one, and the other processes that what they
-    /// have cached is old.
+    /// Does a write to its end, and then drops what is cached of the user, and tells the other processes to do so.
     ///
     /// All of it whatever becomes of the caller: a client that hangs up must not leave a write that the cache does
     /// not know of. A write that failed may have happened all the same.
@@ -198,7 +197,7 @@ impl Engine {
         let (context, key) = (self.0.context.clone(), key.clone());
         let done = self.0.io.spawn(async move {
             let written = write.await;
-            context.registry.tell(&key, Changed).await;
+            context.registry.changed(&key);
             context.ports.changes.announce(&Change::Memory(key)).await;
             written
         });

@@ -60,9 +60,13 @@ pub(crate) struct Kept {
 
 impl Caches {
     /// Drops all.
-    pub(super) fn invalidate(&self) {
+    pub(crate) fn invalidate(&self) {
         let mut kept = self.lock();
-        *kept = Kept { epoch: kept.epoch + 1, ..Kept::default() };
+        let epoch = kept.epoch + 1;
+        let old = std::mem::replace(&mut *kept, Kept { epoch, ..Kept::default() });
+        // A snapshot is large: nobody is to wait for its end.
+        drop(kept);
+        drop(old);
     }
 
     /// What may be used without a look at the store.
