@@ -20,12 +20,13 @@ use crate::store::postgres::rows::{number, text};
 /// meanwhile stands in those: `locked` (or `fresh`, for the first append of an owner) waits for steps of the same owners
 /// and then tells whether they were purged, and `buffer` counts on from the present level. A blob that another append
 /// has brought meanwhile is not `known`, and breaks the key of the entries: the statement is to be tried again then.
-/// Owners are locked in one order, so that two groups do not wait for each other.
-const APPEND: &str = "WITH input AS MATERIALIZED (
+/// Owners that are there are locked in one order, and then the new ones are: two groups may still wait for each other over
+/// one that is new to only one of them, and then one of the two is tried again.
+const APPEND: &str = r#"WITH input AS MATERIALIZED (
         SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[])
         WITH ORDINALITY AS i (project_id, user_id, incarnation, blob_id, blob_type, tokens, payload, n)
     ), asked AS MATERIALIZED (
-        SELECT DISTINCT project_id, user_id, incarnation FROM input
+        SELECT DISTINCT project_id COLLATE "C" AS project_id, user_id, incarnation FROM input
     ), locked AS MATERIALIZED (
         SELECT o.project_id, o.user_id, o.incarnation, o.gone
         FROM asked AS a JOIN journal_owners AS o
@@ -84,7 +85,7 @@ const APPEND: &str = "WITH input AS MATERIALIZED (
     SELECT w.n, w.known_seq, coalesce(b.last_seq, 0), coalesce(b.blobs, 0), coalesce(b.tokens, 0)
     FROM wanted AS w LEFT JOIN journal_buffers AS b ON b.project_id = w.project_id AND b.user_id = w.user_id
         AND b.incarnation = w.incarnation AND b.blob_type = w.known_type
-    WHERE w.known_seq IS NOT NULL";
+    WHERE w.known_seq IS NOT NULL"#;
 
 /// An append that is asked for.
 #[derive(Clone)]

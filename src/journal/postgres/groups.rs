@@ -24,6 +24,9 @@ const MAX_BYTES: usize = 4 << 20;
 /// Appends that wait for a group; further ones wait for a place.
 const QUEUE: usize = 4096;
 
+/// Why an append failed that was not done within the limit of a call.
+const LATE: DatabaseError = DatabaseError::Unavailable("it did not answer in time");
+
 type Reply = Result<Option<Append>, DatabaseError>;
 
 struct Waiting {
@@ -61,14 +64,13 @@ impl Groups {
     /// # Errors
     /// When Postgres cannot. The outcome is unknown then.
     pub(super) async fn append(&self, owner: &Owner, blob: &NewBlob) -> Result<Append, JournalError> {
-        const LATE: DatabaseError = DatabaseError::Unavailable("its turn did not come in time");
         let deadline = Instant::now() + self.database.call_timeout();
         let (reply, outcome) = oneshot::channel();
         let append = NewAppend { owner: owner.clone(), blob: blob.clone() };
         let queued = timeout_at(deadline, self.queue.send(Waiting { append, deadline, reply })).await;
         queued.map_err(|_| LATE)?.map_err(|_| DatabaseError::Unavailable("it is closed"))?;
-        // Whoever takes it out of the queue answers within the limits of a call.
-        let appended = outcome.await.map_err(|_| DatabaseError::Unavailable("the call was broken off"))??;
+        let outcome = timeout_at(deadline, outcome).await.map_err(|_| LATE)?;
+        let appended = outcome.map_err(|_| DatabaseError::Unavailable("the call was broken off"))??;
         appended.ok_or(JournalError::OwnerGone)
     }
 }
@@ -104,27 +106,37 @@ impl Line {
     }
 }
 
-async fn run(database: &PostgresDatabase, group: Vec<Waiting>, ahead: i64) {
+/// Does a group. When that fails, for whatever reason that one of its members or a broken connection may be, each of them
+/// is tried alone: nobody is to suffer for another. To append twice is harmless.
+async fn run(database: &Arc<PostgresDatabase>, group: Vec<Waiting>, ahead: i64) {
     let now = Instant::now();
     let (late, group): (Vec<_>, Vec<_>) = group.into_iter().partition(|waiting| waiting.deadline <= now);
-    for waiting in late {
-        // Who hung up needs no answer, here and below.
-        let _ = waiting.reply.send(Err(DatabaseError::Unavailable("its turn did not come in time")));
-    }
-    let (appends, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|w| (w.append, w.reply)).unzip();
-    let appends: Arc<[NewAppend]> = appends.into();
-    let one = |appends: Arc<[NewAppend]>| {
-        database.single(appends, move |conn, appends| Box::pin(append::append(conn, appends, ahead)))
-    };
-    match one(appends.clone()).await {
-        Ok(done) => replies.into_iter().zip(done).for_each(|(reply, done)| drop(reply.send(Ok(done)))),
-        // What Postgres cannot store must not keep the others out.
-        Err(DatabaseError::Damaged(_)) if appends.len() > 1 => {
-            for (append, reply) in appends.iter().zip(replies) {
-                let done = one(Arc::from([append.clone()])).await;
-                let _ = reply.send(done.map(|mut done| done.pop().flatten()));
+    // Who hung up needs no answer, here and below.
+    late.into_iter().for_each(|waiting| drop(waiting.reply.send(Err(LATE))));
+    let appends: Vec<NewAppend> = group.iter().map(|waiting| waiting.append.clone()).collect();
+    match append(database, appends, ahead).await {
+        Ok(done) => group.into_iter().zip(done).for_each(|(waiting, done)| drop(waiting.reply.send(Ok(done)))),
+        Err(error) if group.len() == 1 || database.is_away() => {
+            group.into_iter().for_each(|waiting| drop(waiting.reply.send(Err(error.clone()))));
+        }
+        Err(_) => {
+            for waiting in group {
+                let database = Arc::clone(database);
+                // Besides the groups, which go on.
+                tokio::spawn(async move {
+                    let done = timeout_at(waiting.deadline, append(&database, vec![waiting.append], ahead)).await;
+                    let _ = waiting.reply.send(done.unwrap_or(Err(LATE)).map(|mut done| done.pop().flatten()));
+                });
             }
         }
-        Err(error) => replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone())))),
     }
+}
+
+async fn append(
+    database: &PostgresDatabase,
+    appends: Vec<NewAppend>,
+    ahead: i64,
+) -> Result<Vec<Option<Append>>, DatabaseError> {
+    let work = database.single(appends, move |conn, appends| Box::pin(append::append(conn, appends, ahead)));
+    work.await
 }

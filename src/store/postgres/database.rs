@@ -84,6 +84,11 @@ impl PostgresDatabase {
         &self.home
     }
 
+    /// Whether calls fail at once, since the server cannot be reached.
+    pub(crate) fn is_away(&self) -> bool {
+        self.reach.is_away()
+    }
+
     /// How long a call may take as a whole.
     pub(crate) fn call_timeout(&self) -> Duration {
         self.options.call_timeout
@@ -151,11 +156,15 @@ impl PostgresDatabase {
                 return Err(DatabaseError::Unavailable(LATE));
             };
             match &result {
+                Ok(_) => {
+                    tell_back(OUTAGE.worked(Instant::now()));
+                    conn.give_back();
+                }
+                Err(DatabaseError::Contended) => conn.give_back(),
+                // Closed: it may be of no use any more, or in the middle of an answer.
                 Err(DatabaseError::Unavailable(_)) => pool.suspect(),
-                Err(_) => {}
-                Ok(_) => tell_back(OUTAGE.worked(Instant::now())),
+                Err(DatabaseError::Damaged(_)) => {}
             }
-            conn.give_back();
             result
         };
         self.home.spawn(call).await.map_err(|_| DatabaseError::Unavailable("the call was broken off"))?

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
-use deadpool::managed::{self, BuildError, Metrics, PoolError, RecycleError, RecycleResult};
+use deadpool::managed::{self, BuildError, Metrics, PoolError, QueueMode, RecycleError, RecycleResult};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tokio::time::{sleep, timeout};
@@ -18,6 +18,8 @@ use super::error::DatabaseError;
 
 /// A connection that was not used for so long is tried out first.
 const FRESH: Duration = Duration::from_secs(1);
+/// A connection is replaced when it is this old, so that no session stays with a server that another has followed.
+const LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// The pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The pause between two looks whether all connections are back.
@@ -57,6 +59,9 @@ impl managed::Manager for Connector {
     }
 
     async fn recycle(&self, conn: &mut PgConnection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+        if metrics.age() > LIFETIME {
+            return Err(RecycleError::message("it is old"));
+        }
         let unused_for = metrics.last_used();
         let is_suspect = self.last_failure().is_some_and(|at| at.elapsed() <= unused_for);
         if unused_for > FRESH || is_suspect {
@@ -113,6 +118,8 @@ impl Pool {
         let connector = Connector { url: connect::limited(url, options), patience, failed: Mutex::default() };
         let size = usize::try_from(options.max_connections).unwrap_or(usize::MAX);
         let pool = managed::Pool::builder(connector).max_size(size.max(1)).runtime(Runtime::Tokio1);
+        // The one that was used last is the least likely to need a ping.
+        let pool = pool.queue_mode(QueueMode::Lifo);
         let pool = pool.wait_timeout(Some(patience)).create_timeout(Some(patience)).recycle_timeout(Some(patience));
         Ok(Self(pool.build()?))
     }
@@ -140,14 +147,14 @@ impl Pool {
         self.0.is_closed()
     }
 
-    /// Waits for what is under way, as long as `limit`, and refuses what comes later.
+    /// Refuses what comes later, and waits for what is under way, as long as `limit`.
     pub(super) async fn close(&self, limit: Duration) {
+        self.0.close();
         let all_back = async {
-            while self.0.status().available < self.0.status().size {
+            while self.0.status().size > 0 {
                 sleep(LOOK).await;
             }
         };
         timeout(limit, all_back).await.ok();
-        self.0.close();
     }
 }

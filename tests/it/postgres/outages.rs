@@ -189,7 +189,7 @@ async fn any_runtime_may_call() {
     let shared = fresh().await;
     let (store, journal, owner) = (shared.store(), shared.journal(), user(&shared).await);
     let elsewhere = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             journal.append(&owner, &super::sharing::chat()).await.unwrap();
             store.user(&owner.key).await.unwrap().unwrap().incarnation == owner.incarnation
