@@ -2,6 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -10,17 +12,24 @@ use crate::server::Server;
 
 /// A server that answers everything alike but for inserts. It serves until the test's process ends.
 fn stub(all: &'static str, insert: &'static str) -> String {
+    stalling_stub(all, insert, Duration::ZERO)
+}
+
+/// The same; it stands still once, at the first insert.
+fn stalling_stub(all: &'static str, insert: &'static str, stall: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let stall = Arc::new(Mutex::new(Some(stall)));
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || serve(&stream, all, insert));
+            let stall = stall.clone();
+            std::thread::spawn(move || serve(&stream, all, insert, &stall));
         }
     });
     url
 }
 
-fn serve(stream: &TcpStream, all: &str, insert: &str) -> Option<()> {
+fn serve(stream: &TcpStream, all: &str, insert: &str, stall: &Mutex<Option<Duration>>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let (mut head, mut length) = (String::new(), 0);
@@ -31,9 +40,15 @@ fn serve(stream: &TcpStream, all: &str, insert: &str) -> Option<()> {
             length = line.strip_prefix("content-length:").map_or(length, |value| value.trim().parse().unwrap());
         }
         reader.read_exact(&mut vec![0; length]).ok()?;
-        let answer = if head.contains("/blobs/insert/") { insert } else { all };
+        let is_insert = head.contains("/blobs/insert/");
+        if is_insert && let Some(stall) = stall.lock().unwrap().take() {
+            std::thread::sleep(stall);
+        }
+        let answer = if is_insert { insert } else { all };
         let (status, body) = answer.split_once(' ').unwrap();
-        write!(&*stream, "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len()).ok()?;
+        // In one piece: the system keeps a second one back for a while.
+        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        (&*stream).write_all(answer.as_bytes()).ok()?;
     }
 }
 
@@ -59,6 +74,38 @@ fn failed_requests_are_counted_and_end_with_an_error() {
         assert_eq!(run.acknowledged("insert", "insert"), 0);
         assert!(run.stdout.contains(kind), "the table tells");
     }
+}
+
+#[test]
+fn dead_letters_are_failures() {
+    let desk = Desk::new();
+    let mut command = Server::command(desk.path(), &[]);
+    command.args(["mock-model", "--port", "0", "--garbage", "100%"]);
+    let model = Server::spawn(command);
+    let mut command = desk.command("flush-background --users 10 --rounds 1 --ceiling-seconds 0 --concurrency 2");
+    command.env("POWERMEMO_LLM_BASE_URL", &model.base).env("POWERMEMO_FLUSH_MAX_ATTEMPTS", "1");
+    let run = desk.finish(command);
+    assert_eq!(run.code, Some(1));
+    let failures = run.workloads()[0].1["failures"].as_array().unwrap();
+    assert_eq!((failures.len(), &failures[0]["kind"]), (1, &json!("became a dead letter")));
+    let dead = failures[0]["count"].as_u64().unwrap();
+    // Some garbage holds an answer that can be used.
+    assert!(dead > 0 && dead + run.acknowledged("flush-background", "flush") == 10, "{failures:?}");
+    assert!(run.json["server"]["model_latency_ms"].is_null(), "the model is another's");
+}
+
+#[test]
+fn an_open_loop_charges_a_stall_to_all_who_wait() {
+    let desk = Desk::new();
+    let url = stalling_stub(GOOD, GOOD, Duration::from_secs(1));
+    let line = "--rate 100 --concurrency 1 --users 2 --seconds 2 --warmup 0 --rounds 1 --ceiling-seconds 0";
+    let run = desk.run(&format!("insert --url {url} {line}"));
+    assert_eq!(run.code, Some(0));
+    // A hundred requests fell due during the stall, and sent were they one after the other: were the time counted from
+    // then, one of them alone would be slow. A slow machine makes them all slower yet.
+    let latency = &run.workloads()[0].1["latency"];
+    assert!(latency["count"].as_u64().unwrap() >= 200);
+    assert!(latency["p90_ms"].as_f64().unwrap() > 500.0, "{latency}");
 }
 
 #[test]

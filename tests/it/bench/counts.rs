@@ -113,6 +113,21 @@ fn flushes_are_in_the_server() {
 }
 
 #[test]
+fn a_flush_in_the_background_counts_when_it_is_done() {
+    let desk = Desk::new();
+    let line = "flush-background --users 4 --concurrency 4 --rounds 2 --ceiling-seconds 0 --model-latency 300ms";
+    let mut command = desk.command(line);
+    command.env("POWERMEMO_LLM_MAX_PARALLEL_CALLS", "1");
+    let run = desk.finish(command);
+    assert_eq!((run.code, run.acknowledged("flush-background", "flush")), (Some(0), 8));
+    for round in run.workloads()[0].1["rounds"].as_array().unwrap() {
+        // The model takes one after the other, however fast the machine is.
+        assert!(round["seconds"].as_f64().unwrap() > 1.0, "{round}");
+        assert!(round["latency"]["max_ms"].as_f64().unwrap() > 1_000.0, "{round}");
+    }
+}
+
+#[test]
 fn an_open_loop_sends_what_is_due() {
     let desk = Desk::new();
     let run =

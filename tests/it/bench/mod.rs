@@ -46,10 +46,15 @@ impl Desk {
 
     /// Runs it to its end.
     fn run(&self, line: &str) -> Run {
+        self.finish(self.command(line))
+    }
+
+    /// Runs a [`Desk::command`] to its end.
+    fn finish(&self, mut command: Command) -> Run {
         let file = self.path().join("result.json");
-        let output = self.command(line).arg("--json").arg(&file).output().unwrap();
+        let output = command.arg("--json").arg(&file).output().unwrap();
         let run = Run::of(&output, std::fs::read_to_string(&file).ok().as_deref());
-        eprintln!("powermemo bench {line}\n{}{}", run.stdout, run.stderr);
+        eprintln!("{command:?}\n{}{}", run.stdout, run.stderr);
         run
     }
 }
