@@ -1,6 +1,6 @@
 //! `powermemo bench`: measures a server that speaks the wire API, this one or another, under load.
 //!
-//! [`measure`] runs the workloads round by round. `load` is the load generator, `client` its HTTP, `workloads` what is
+//! `measure` runs the workloads round by round. `load` is the load generator, `client` its HTTP, `workloads` what is
 //! asked, `subject` the server that is measured, `report` the result. Only routes that `docs/api.md` knows are used, so
 //! that the same run measures whatever speaks them.
 
