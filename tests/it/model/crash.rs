@@ -11,6 +11,10 @@ use crate::crash::world::{Running, World};
 fn die_at(world: &World, point: &str) {
     let running = world.start(&[("CRASH_POINT", point)]);
     (0..3).for_each(|_| drop(world.must_say(&running.client, 0)));
+    flush_and_die(world, running, point);
+}
+
+fn flush_and_die(world: &World, running: Running, point: &str) {
     scope(|threads| {
         let client = running.client.clone();
         threads.spawn(move || client.flush(&world.users[0]).is_ok());
@@ -38,9 +42,19 @@ fn calls_after_death_at(point: &str, script: impl IntoIterator<Item = Turn>) -> 
     endpoint.calls()
 }
 
+/// Only who takes a batch up looks for an answer. It finds that of the first server, and dies, too.
 #[test]
 fn after_read_answer() {
-    assert_eq!(calls_after_death_at("after_read_answer", []), 1);
+    const POINT: &str = "after_read_answer";
+    let endpoint = Endpoint::start([]);
+    let world = world(&endpoint.base_url(), &[]);
+    die_at(&world, "after_record_answer");
+    flush_and_die(&world, world.start(&[("CRASH_POINT", POINT)]), POINT);
+    let running = take_up(&world);
+    assert_eq!(running.client.event_lines(&world.users[0]).len(), 3);
+    running.server.kill();
+    world.check();
+    assert_eq!(endpoint.calls(), 1);
 }
 
 /// The answer was there and is lost: it has to be paid for again.
