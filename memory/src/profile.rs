@@ -114,6 +114,11 @@ impl SlotWrite {
         }
     }
 
+    /// Whether the slot itself changes, or its history only.
+    pub fn changes_slot(&self) -> bool {
+        !matches!(self, Self::Overruled(_))
+    }
+
     /// The name of this change in a slot's history.
     pub fn action(&self) -> &'static str {
         match self {

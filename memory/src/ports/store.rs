@@ -188,6 +188,14 @@ pub struct Commit {
     pub now: Timestamp,
 }
 
+impl Commit {
+    /// Whether what is remembered of the user changes: the revision counts that. What was overruled goes to the history
+    /// only.
+    pub fn changes_memory(&self) -> bool {
+        self.event.is_some() || self.slots.iter().any(SlotWrite::changes_slot)
+    }
+}
+
 /// How a commit ended. Only `Done` and `UserGone` have changed anything.
 #[derive(Clone, PartialEq, Debug)]
 pub enum CommitReply {

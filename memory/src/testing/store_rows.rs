@@ -220,7 +220,7 @@ impl UserRows {
         for write in &commit.slots {
             let slot = write.slot();
             self.log(write.action(), Author::Flush(commit.flush_id), slot, commit.now);
-            if !matches!(write, SlotWrite::Overruled(_)) {
+            if write.changes_slot() {
                 self.slots.retain(|s| s.id != slot.id);
             }
             if matches!(write, SlotWrite::Insert(_) | SlotWrite::Update(_)) {
@@ -231,8 +231,7 @@ impl UserRows {
             self.events.push((event.clone(), in_order(gists)));
         }
         self.blobs.extend(commit.keep.iter().cloned());
-        let changes_slots = commit.slots.iter().any(|w| !matches!(w, SlotWrite::Overruled(_)));
-        if changes_slots || commit.event.is_some() {
+        if commit.changes_memory() {
             self.bump();
         }
     }

@@ -113,6 +113,9 @@ async fn run(database: &Arc<PostgresDatabase>, group: Vec<Waiting>, ahead: i64) 
     let (late, group): (Vec<_>, Vec<_>) = group.into_iter().partition(|waiting| waiting.deadline <= now);
     // Who hung up needs no answer, here and below.
     late.into_iter().for_each(|waiting| drop(waiting.reply.send(Err(LATE))));
+    if group.is_empty() {
+        return;
+    }
     let appends: Vec<NewAppend> = group.iter().map(|waiting| waiting.append.clone()).collect();
     match append(database, appends, ahead).await {
         Ok(done) => group.into_iter().zip(done).for_each(|(waiting, done)| drop(waiting.reply.send(Ok(done)))),

@@ -102,12 +102,10 @@ pub(super) async fn at_once(conn: &mut PgConnection, commit: &Commit) -> Result<
 /// In the order of the parameters of [`COMMIT`].
 fn statement(commit: &Commit) -> Result<QueryScalar<'_, Postgres, i64, PgArguments>, DatabaseError> {
     let Commit { record, .. } = commit;
-    let overruled = |write: &SlotWrite| matches!(write, SlotWrite::Overruled(_));
-    let changes_memory = commit.event.is_some() || commit.slots.iter().any(|write| !overruled(write));
     let stored = commit.slots.iter().filter(|write| matches!(write, SlotWrite::Update(_) | SlotWrite::Delete(_)));
     let stored: Vec<Uuid> = stored.map(|write| write.slot().id.0).collect();
     let query = query_scalar(COMMIT).owner(&commit.owner).bind(commit.flush_id.0).bind(commit.base_revision);
-    let query = query.bind(i64::from(changes_memory)).bind(micros(commit.now)).bind(uuids(&commit.blob_ids));
+    let query = query.bind(i64::from(commit.changes_memory())).bind(micros(commit.now)).bind(uuids(&commit.blob_ids));
     let query = query.bind(i64::try_from(stored.len()).unwrap_or(i64::MAX)).bind(stored);
     let query = query.bind(record.outcome.as_str()).bind(to_json(&record.result)?);
     let query = query.bind(record.reason.as_deref().map(text)).bind(to_json(&record.usage)?);

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use memory::ids::{BlobId, FlushId, Owner, UserKey};
 use memory::ports::{Answer, Commit, CommitReply, DeadLetter, FlushOutcome, FlushRecord, FlushResult};
-use memory::profile::{Author, SlotWrite};
+use memory::profile::Author;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row, query, query_as, query_scalar};
 use uuid::Uuid;
@@ -76,10 +76,8 @@ pub(super) async fn commit(conn: &mut PgConnection, commit: &Commit) -> Result<C
 async fn apply(conn: &mut PgConnection, commit: &Commit) -> Result<(), DatabaseError> {
     let key = &commit.owner.key;
     insert(conn, key, commit.flush_id, &commit.record, commit.now).await?;
-    let changes_slots = commit.slots.iter().any(|write| !matches!(write, SlotWrite::Overruled(_)));
-    let changes_memory = changes_slots || commit.event.is_some();
     let apply = query(APPLY).user(key).bind(commit.flush_id.0).bind(micros(commit.now));
-    apply.bind(uuids(&commit.blob_ids)).bind(i64::from(changes_memory)).execute(&mut *conn).await?;
+    apply.bind(uuids(&commit.blob_ids)).bind(i64::from(commit.changes_memory())).execute(&mut *conn).await?;
     if commit.retried {
         letters::exhume(conn, key, &commit.blob_ids).await?;
     }

@@ -225,7 +225,7 @@ async fn write_group(
         SlotColumns::of(writes)?;
     let write = write.bind(actions).bind(ids).bind(topics).bind(sub_topics).bind(contents).bind(attributes);
     let changed: i64 = write.bind(revisions).bind(created).bind(updated).fetch_one(conn).await?;
-    let asked = writes.iter().filter(|write| !matches!(write, SlotWrite::Overruled(_))).count();
+    let asked = writes.iter().filter(|write| write.changes_slot()).count();
     if usize::try_from(changed) != Ok(asked) {
         return Err(DatabaseError::Damaged("a slot to change is not there"));
     }

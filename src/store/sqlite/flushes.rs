@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use memory::ids::{BlobId, FlushId, Owner, UserKey};
 use memory::ports::{Answer, Commit, CommitReply, DeadLetter, FlushOutcome, FlushRecord, FlushResult};
-use memory::profile::SlotWrite;
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection, query, query_as, query_scalar};
@@ -85,8 +84,7 @@ async fn apply(conn: &mut SqliteConnection, commit: &Commit) -> Result<(), Datab
         events::insert(conn, key, event, gists).await?;
     }
     blobs::insert(conn, key, &commit.keep).await?;
-    let changes_slots = commit.slots.iter().any(|write| !matches!(write, SlotWrite::Overruled(_)));
-    if changes_slots || commit.event.is_some() {
+    if commit.changes_memory() {
         bump(conn, key).await?;
     }
     Ok(())
