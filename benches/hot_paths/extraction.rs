@@ -34,10 +34,9 @@ pub(crate) fn benches(criterion: &mut Criterion) {
     let prompts = Prompts::new().unwrap();
     let policy = Arc::new(policy);
     let request = Request { lines, profile: quoted.profile, named: quoted.named, policy: policy.clone() };
-    group
-        .bench_function("render a prompt", |bencher| bencher.iter(|| prompts.extraction(black_box(&request)).unwrap()));
-    let rendered = prompts.extraction(&request).unwrap();
-    let answer = answer(&json!({"messages": [{"role": "user", "content": rendered.user}]}));
+    group.bench_function("render a prompt", |bencher| bencher.iter(|| prompts.batch(black_box(&request)).unwrap()));
+    let asked = prompts.batch(&request).unwrap();
+    let answer = answer(&json!({"messages": [{"role": "user", "content": asked}]}));
     group.bench_function("read an answer", |bencher| bencher.iter(|| Draft::read(black_box(&answer)).unwrap()));
     let drafts = [Draft::read(&answer).unwrap()];
     assert!(!drafts[0].gists.is_empty(), "the stand-in understands the prompt");

@@ -12,7 +12,6 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::model::{OpenAiModel, broken};
-use super::schema;
 
 /// Topics that are taken from an answer at most; more would be a list, not a lead.
 const MAX_TOPICS: usize = 5;
@@ -65,7 +64,7 @@ impl Advisor for OpenAiAdvisor {
         let (prompts, name) = (self.model.prompts(), &self.model.names().best);
         let rendered = prompts.relevant_slots(request.language(), slots, &request.chat_lines());
         let rendered = rendered.map_err(|e| broken(&e))?;
-        let prompt = self.model.prompt(name, rendered, "relevant_slots", Arc::new(schema::relevant_slots()), true);
+        let prompt = self.model.prompt_of_read(name, rendered, &self.model.schemas().relevant_slots);
         let (completion, _) = self.model.complete(prompt).await?;
         let Choice { slots: mut chosen } = read(&completion.text)?;
         chosen.retain(|place| *place < slots.len());
@@ -81,7 +80,7 @@ impl Advisor for OpenAiAdvisor {
         let profile = &roleplay.profile[..roleplay.profile.len().min(MAX_ROLEPLAY_SLOTS)];
         let rendered = prompts.next_topic(language, character, profile, &request.chat_lines());
         let rendered = rendered.map_err(|e| broken(&e))?;
-        let prompt = self.model.prompt(name, rendered, "next_topic", Arc::new(schema::next_topic()), true);
+        let prompt = self.model.prompt_of_read(name, rendered, &self.model.schemas().next_topic);
         let (completion, _) = self.model.complete(prompt).await?;
         let direction: Direction = read(&completion.text)?;
         if direction.action != "new_topic" {

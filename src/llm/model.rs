@@ -1,17 +1,19 @@
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use memory::extraction::{Draft, Language, Request};
+use memory::extraction::{Draft, Language, Policy, Request};
 use memory::ports::{Answer, LanguageModel, ModelError, TokenCounter, Usage};
-use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::prompts::Rendered;
-use super::{Completion, Endpoint, Prompt, Prompts, schema};
+use super::{AnswerSchema, Completion, Endpoint, Prompt, Prompts, schema};
 
 /// Characters of an unusable answer that are shown to the model again. It needs to see what it did, not all of it.
 const MAX_REPAIR_CHARS: usize = 8_000;
+/// Instructions that are kept: those of the policies and languages in use.
+const MAX_INSTRUCTIONS: usize = 64;
 
 /// A language model behind an OpenAI-compatible endpoint.
 pub struct OpenAiModel {
@@ -21,7 +23,25 @@ pub struct OpenAiModel {
     /// Where the endpoint's connections live.
     io: Handle,
     names: ModelNames,
-    extraction_schema: Arc<Value>,
+    schemas: Schemas,
+    instructions: Mutex<VecDeque<Instructions>>,
+}
+
+/// The schemas of all answers.
+pub(super) struct Schemas {
+    extraction: Arc<AnswerSchema>,
+    pub(super) relevant_slots: Arc<AnswerSchema>,
+    pub(super) next_topic: Arc<AnswerSchema>,
+}
+
+/// The system message of an extraction, rendered and counted once for all calls.
+#[derive(Clone)]
+struct Instructions {
+    language: Language,
+    /// Held, so that no other policy can come to lie where it lies.
+    policy: Arc<Policy>,
+    text: Arc<str>,
+    tokens: u32,
 }
 
 /// Which model does what.
@@ -37,15 +57,20 @@ impl OpenAiModel {
     /// A model whose calls run on `io`.
     ///
     /// # Errors
-    /// When a prompt is broken: a defect of the build.
+    /// When a prompt or a schema is broken: a defect of the build.
     pub fn new(
         endpoint: Endpoint,
         names: ModelNames,
         counter: Arc<dyn TokenCounter>,
         io: Handle,
-    ) -> Result<Self, minijinja::Error> {
-        let extraction_schema = Arc::new(schema::extraction());
-        Ok(Self { endpoint: Arc::new(endpoint), prompts: Prompts::new()?, counter, io, names, extraction_schema })
+    ) -> anyhow::Result<Self> {
+        let schemas = Schemas {
+            extraction: Arc::new(AnswerSchema::new("memory", &schema::extraction())?),
+            relevant_slots: Arc::new(AnswerSchema::new("relevant_slots", &schema::relevant_slots())?),
+            next_topic: Arc::new(AnswerSchema::new("next_topic", &schema::next_topic())?),
+        };
+        let (endpoint, prompts, instructions) = (Arc::new(endpoint), Prompts::new()?, Mutex::default());
+        Ok(Self { endpoint, prompts, counter, io, names, schemas, instructions })
     }
 
     pub(super) fn counter(&self) -> &dyn TokenCounter {
@@ -60,19 +85,52 @@ impl OpenAiModel {
         &self.names
     }
 
-    /// A prompt with its tokens counted. Providers that are given a schema count it, too.
-    pub(super) fn prompt(
+    pub(super) fn schemas(&self) -> &Schemas {
+        &self.schemas
+    }
+
+    /// The prompt of a read, with its tokens counted.
+    pub(super) fn prompt_of_read(&self, model: &str, rendered: Rendered, schema: &Arc<AnswerSchema>) -> Prompt {
+        let Rendered { system, user } = rendered;
+        let tokens = self.counter.count(&system);
+        Prompt { for_read: true, ..self.prompt(model, (system.into(), tokens), user, schema) }
+    }
+
+    /// The prompt of an extraction, with its tokens counted.
+    fn prompt_of_extraction(&self, request: &Request) -> Result<Prompt, minijinja::Error> {
+        let Instructions { text, tokens, .. } = self.instructions(request.language(), &request.policy)?;
+        let user = self.prompts.batch(request)?;
+        Ok(self.prompt(&self.names.best, (text, tokens), user, &self.schemas.extraction))
+    }
+
+    fn prompt(
         &self,
         model: &str,
-        rendered: Rendered,
-        schema_name: &'static str,
-        schema: Arc<Value>,
-        for_read: bool,
+        (system, tokens): (Arc<str>, u32),
+        user: String,
+        schema: &Arc<AnswerSchema>,
     ) -> Prompt {
-        let texts = [rendered.system.as_str(), rendered.user.as_str(), &schema.to_string()];
-        let tokens = texts.iter().map(|text| self.counter.count(text)).fold(0, u32::saturating_add);
-        let messages = vec![("user", rendered.user)];
-        Prompt { model: model.to_owned(), system: rendered.system, messages, schema_name, schema, for_read, tokens }
+        let parts = [self.counter.count(&user), schema.tokens(&*self.counter)];
+        let tokens = parts.into_iter().fold(tokens, u32::saturating_add);
+        let (model, schema, messages) = (model.to_owned(), schema.clone(), vec![("user", user)]);
+        Prompt { model, system, messages, schema, for_read: false, tokens }
+    }
+
+    /// Those of a policy, from the last ones used if they are among them.
+    fn instructions(&self, language: Language, policy: &Arc<Policy>) -> Result<Instructions, minijinja::Error> {
+        let is_it = |kept: &&Instructions| kept.language == language && Arc::ptr_eq(&kept.policy, policy);
+        // Nothing is left half changed by a panic.
+        let kept = || self.instructions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = kept().iter().find(is_it) {
+            return Ok(found.clone());
+        }
+        let text: Arc<str> = self.prompts.instructions(language, policy)?.into();
+        let tokens = self.counter.count(&text);
+        let made = Instructions { language, policy: policy.clone(), text, tokens };
+        let mut kept = kept();
+        kept.truncate(MAX_INSTRUCTIONS - 1);
+        kept.push_front(made.clone());
+        Ok(made)
     }
 
     /// Calls the model on the runtime of its connections. Whoever drops the future cancels the call.
@@ -145,9 +203,8 @@ impl LanguageModel for OpenAiModel {
 
     async fn extract(&self, request: &Request) -> Result<Answer, ModelError> {
         let language = request.language();
-        let rendered = self.prompts.extraction(request).map_err(|e| broken(&e))?;
         let version = format!("{} {}", self.prompts.version(language), self.names.best);
-        let prompt = self.prompt(&self.names.best, rendered, "memory", self.extraction_schema.clone(), false);
+        let prompt = self.prompt_of_extraction(request).map_err(|e| broken(&e))?;
         let (completion, mut usage) = self.complete(prompt.clone()).await?;
         let mut draft = match Bad::check(completion) {
             Ok(draft) => draft,

@@ -74,11 +74,10 @@ impl Templates {
 
 /// The system message and the first user message of a call.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Rendered {
-    /// The same from call to call, as long as the policy is: providers cache it.
-    pub system: String,
+pub(super) struct Rendered {
+    pub(super) system: String,
     /// What is asked about.
-    pub user: String,
+    pub(super) user: String,
 }
 
 /// The prompts, in the languages of `prompts/`.
@@ -107,7 +106,7 @@ impl Prompts {
     }
 
     /// The answer that the instructions show as an example. What a model copies of it is no memory.
-    pub fn example(&self, language: Language) -> &Draft {
+    pub(super) fn example(&self, language: Language) -> &Draft {
         &self.examples[language as usize]
     }
 
@@ -117,14 +116,39 @@ impl Prompts {
         &self.versions[language as usize]
     }
 
-    /// Asks for what is worth remembering of a batch.
+    /// How to extract what is worth remembering: the system message. The same from call to call, as long as the policy
+    /// is: providers cache it.
     ///
     /// # Errors
     /// When a template is broken.
-    pub fn extraction(&self, request: &Request) -> Result<Rendered, minijinja::Error> {
+    pub fn instructions(&self, language: Language, policy: &Policy) -> Result<String, minijinja::Error> {
+        let topic = |topic: &memory::schema::Topic| {
+            let names: Vec<&str> = topic.sub_topics.iter().map(|s| s.name.as_str()).collect();
+            context! { name => &topic.name, sub_topics => names.join(", ") }
+        };
+        let tag = |tag: &memory::extraction::TagSpec| context! { name => &tag.name, description => &tag.description };
+        self.render(
+            Templates::of(language),
+            "extract",
+            context! {
+                introduction => &policy.introduction,
+                strict => policy.strict,
+                topics => policy.schema.topics.iter().map(topic).collect::<Vec<_>>(),
+                tags => policy.event_tags.iter().map(tag).collect::<Vec<_>>(),
+                event_theme => &policy.event_theme,
+                language => policy.language.map(|language| Templates::of(language).name),
+            },
+        )
+    }
+
+    /// The batch to extract from, and what is known: the user message.
+    ///
+    /// # Errors
+    /// When a template is broken.
+    pub fn batch(&self, request: &Request) -> Result<String, minijinja::Error> {
         let templates = Templates::of(request.language());
         let speakers = request.speakers();
-        let user = self.render(
+        self.render(
             templates,
             "batch",
             context! {
@@ -135,15 +159,14 @@ impl Prompts {
                 named => named(&request.named),
                 lines => request.chat_lines(),
             },
-        )?;
-        Ok(Rendered { system: self.instructions(templates, &request.policy)?, user })
+        )
     }
 
     /// Asks for a better answer than one that cannot be used.
     ///
     /// # Errors
     /// When a template is broken.
-    pub fn repair(&self, language: Language, problem: &str, cut_off: bool) -> Result<String, minijinja::Error> {
+    pub(super) fn repair(&self, language: Language, problem: &str, cut_off: bool) -> Result<String, minijinja::Error> {
         self.render(Templates::of(language), "repair", context! { problem, cut_off })
     }
 
@@ -151,7 +174,7 @@ impl Prompts {
     ///
     /// # Errors
     /// When a template is broken.
-    pub fn relevant_slots(
+    pub(super) fn relevant_slots(
         &self,
         language: Language,
         profile: &[Slot],
@@ -166,7 +189,7 @@ impl Prompts {
     ///
     /// # Errors
     /// When a template is broken.
-    pub fn next_topic(
+    pub(super) fn next_topic(
         &self,
         language: Language,
         character: Option<&str>,
@@ -185,7 +208,7 @@ impl Prompts {
     ///
     /// # Errors
     /// When a template is broken.
-    pub fn topic_section(&self, language: Language, topics: &[String]) -> Result<String, minijinja::Error> {
+    pub(super) fn topic_section(&self, language: Language, topics: &[String]) -> Result<String, minijinja::Error> {
         self.render(Templates::of(language), "topic_section", context! { topics => topics.to_vec() })
     }
 
@@ -199,26 +222,6 @@ impl Prompts {
         };
         let notes: Vec<Slot> = profile.iter().map(short).take_while(fits).collect();
         self.render(templates, "notes", context! { slots => slots(&notes), lines => lines.to_vec() })
-    }
-
-    fn instructions(&self, templates: &Templates, policy: &Policy) -> Result<String, minijinja::Error> {
-        let topic = |topic: &memory::schema::Topic| {
-            let names: Vec<&str> = topic.sub_topics.iter().map(|s| s.name.as_str()).collect();
-            context! { name => &topic.name, sub_topics => names.join(", ") }
-        };
-        let tag = |tag: &memory::extraction::TagSpec| context! { name => &tag.name, description => &tag.description };
-        self.render(
-            templates,
-            "extract",
-            context! {
-                introduction => &policy.introduction,
-                strict => policy.strict,
-                topics => policy.schema.topics.iter().map(topic).collect::<Vec<_>>(),
-                tags => policy.event_tags.iter().map(tag).collect::<Vec<_>>(),
-                event_theme => &policy.event_theme,
-                language => policy.language.map(|language| Templates::of(language).name),
-            },
-        )
     }
 
     fn render(&self, templates: &Templates, name: &str, values: Value) -> Result<String, minijinja::Error> {

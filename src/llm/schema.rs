@@ -3,7 +3,36 @@
 //! Models write the properties in the order of the schema, so that order is part of the prompt (and `serde_json` keeps it
 //! by its feature `preserve_order`): a model that has to name the sub-topic before the topic mixes them up.
 
+use std::sync::OnceLock;
+
+use memory::ports::TokenCounter;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
+
+/// The schema of one kind of answer, written and counted once for all calls.
+#[derive(Clone, Debug)]
+pub struct AnswerSchema {
+    /// Its name, for the provider.
+    pub name: &'static str,
+    /// The JSON schema, as it is sent.
+    pub json: Box<RawValue>,
+    tokens: OnceLock<u32>,
+}
+
+impl AnswerSchema {
+    /// A schema by its name.
+    ///
+    /// # Errors
+    /// Never: each JSON value can be written.
+    pub fn new(name: &'static str, schema: &Value) -> serde_json::Result<Self> {
+        Ok(Self { name, json: to_raw_value(schema)?, tokens: OnceLock::new() })
+    }
+
+    /// Its tokens. Providers that are given a schema count it, too.
+    pub(super) fn tokens(&self, counter: &dyn TokenCounter) -> u32 {
+        *self.tokens.get_or_init(|| counter.count(self.json.get()))
+    }
+}
 
 /// The answer to an extraction: [`memory::extraction::Draft`].
 pub(super) fn extraction() -> Value {

@@ -1,7 +1,9 @@
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::Prompt;
 use super::failure::{Cause, Failure};
@@ -39,6 +41,43 @@ enum TokenLimit {
     MaxTokens,
 }
 
+/// The body of a request.
+#[derive(Serialize)]
+pub(super) struct Body<'a> {
+    model: &'a str,
+    messages: Vec<MessageBody<'a>>,
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<FormatBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct MessageBody<'a> {
+    role: &'static str,
+    content: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct FormatBody<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json_schema: Option<SchemaBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct SchemaBody<'a> {
+    name: &'static str,
+    schema: &'a RawValue,
+    strict: bool,
+}
+
 /// What a request asks for beyond its messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wishes {
@@ -50,37 +89,36 @@ impl Dialect {
     const FULL: Self = Self { format: Format::Schema, temperature: true, token_limit: TokenLimit::MaxCompletionTokens };
 
     /// The body of a request.
-    pub(super) fn body(self, prompt: &Prompt, wishes: Wishes) -> Value {
-        let mut system = prompt.system.clone();
+    pub(super) fn body(self, prompt: &Prompt, wishes: Wishes) -> Body<'_> {
+        let schema = &*prompt.schema;
+        let mut system = Cow::Borrowed(&*prompt.system);
         if self.format != Format::Schema {
-            system.push_str("\n\nAnswer with one JSON object that fits this JSON schema: ");
-            system.push_str(&prompt.schema.to_string());
+            let told = "\n\nAnswer with one JSON object that fits this JSON schema: ";
+            system = Cow::Owned([&*prompt.system, told, schema.json.get()].concat());
         }
-        let messages: Vec<Value> = std::iter::once(("system", &system))
-            .chain(prompt.messages.iter().map(|(role, text)| (*role, text)))
-            .map(|(role, content)| json!({"role": role, "content": content}))
-            .collect();
-        let mut body = json!({"model": prompt.model, "messages": messages, "stream": false});
-        match self.format {
+        let messages = prompt.messages.iter().map(|(role, text)| (*role, Cow::Borrowed(text.as_str())));
+        let messages = std::iter::once(("system", system)).chain(messages);
+        let messages = messages.map(|(role, content)| MessageBody { role, content }).collect();
+        let response_format = match self.format {
             Format::Schema => {
-                let schema = json!({"name": prompt.schema_name, "schema": *prompt.schema, "strict": true});
-                body["response_format"] = json!({"type": "json_schema", "json_schema": schema});
+                let json_schema = SchemaBody { name: schema.name, schema: &schema.json, strict: true };
+                Some(FormatBody { kind: "json_schema", json_schema: Some(json_schema) })
             }
-            Format::Object => body["response_format"] = json!({"type": "json_object"}),
-            Format::Prompt => {}
+            Format::Object => Some(FormatBody { kind: "json_object", json_schema: None }),
+            Format::Prompt => None,
+        };
+        // Over its text, which is as short as it was written: 0.2 and not 0.20000000298023224.
+        let written = |value: f32| value.to_string().parse().unwrap_or_else(|_| f64::from(value));
+        let limit = |kind: TokenLimit| wishes.max_completion_tokens.filter(|_| self.token_limit == kind);
+        Body {
+            model: &prompt.model,
+            messages,
+            stream: false,
+            response_format,
+            temperature: wishes.temperature.filter(|_| self.temperature).map(written),
+            max_completion_tokens: limit(TokenLimit::MaxCompletionTokens),
+            max_tokens: limit(TokenLimit::MaxTokens),
         }
-        if let Some(temperature) = wishes.temperature.filter(|_| self.temperature) {
-            // Over its text, which is as short as it was written: 0.2 and not 0.20000000298023224.
-            body["temperature"] = json!(temperature.to_string().parse::<f64>().unwrap_or_else(|_| temperature.into()));
-        }
-        if let Some(limit) = wishes.max_completion_tokens {
-            let name = match self.token_limit {
-                TokenLimit::MaxCompletionTokens => "max_completion_tokens",
-                TokenLimit::MaxTokens => "max_tokens",
-            };
-            body[name] = json!(limit);
-        }
-        body
     }
 
     /// What to try after a failure: the same with less, or nothing.

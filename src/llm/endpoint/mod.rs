@@ -23,8 +23,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use memory::ports::{Clock, ModelError, Usage};
 use secrecy::SecretString;
-use serde_json::Value;
 
+use super::AnswerSchema;
 use breaker::{Breaker, Change, Pass, Shut};
 use dialect::{Dialect, Dialects, Wishes};
 use failure::{Cause, Failure, Verdict};
@@ -75,13 +75,11 @@ pub struct Prompt {
     /// Name of the model.
     pub model: String,
     /// The system message: the part that is the same from call to call.
-    pub system: String,
+    pub system: Arc<str>,
     /// The messages after it, by role (`user` or `assistant`), oldest first.
     pub messages: Vec<(&'static str, String)>,
-    /// Name of the schema, for the provider.
-    pub schema_name: &'static str,
-    /// JSON schema of the answer.
-    pub schema: Arc<Value>,
+    /// What the answer has to be.
+    pub schema: Arc<AnswerSchema>,
     /// Whether a read waits for it. Such a call is given up soon, so it never probes a provider that was away, and says
     /// nothing of whether it is.
     pub for_read: bool,
@@ -200,7 +198,7 @@ impl Endpoint {
     /// One try, and again with less for as long as the provider complains about a parameter.
     async fn attempt(&self, prompt: &Prompt, dialect: &mut Dialect) -> Result<Completion, Failure> {
         loop {
-            let answer = self.transport.send(dialect.body(prompt, self.wishes)).await;
+            let answer = self.transport.send(&dialect.body(prompt, self.wishes)).await;
             let failure = match answer.and_then(|value| reply::completion(&value)) {
                 Ok(completion) => {
                     self.dialects.understood(&prompt.model, *dialect);

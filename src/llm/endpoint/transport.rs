@@ -9,10 +9,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use memory::ports::Clock;
 use reqwest::Response;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use url::{Host, Url};
 
 use super::EndpointSettings;
+use super::dialect::Body;
 use super::failure::{Cause, Failure};
 use super::provider::{ProviderError, retry_after};
 
@@ -83,7 +85,7 @@ impl Transport {
     ///
     /// # Errors
     /// When there is no answer, it is not a success, too large or not JSON.
-    pub(super) async fn send(&self, body: Value) -> Result<Value, Failure> {
+    pub(super) async fn send(&self, body: &Body<'_>) -> Result<Value, Failure> {
         self.client.chat().create_byot(body).await.map_err(Failure::from)
     }
 }
@@ -112,7 +114,7 @@ impl Exchange {
             return Err(Failure::new(Cause::TooLarge(MAX_ANSWER_BYTES)));
         }
         // Only JSON goes on: the library logs what it cannot read.
-        if serde_json::from_slice::<Value>(&body).is_err() {
+        if serde_json::from_slice::<IgnoredAny>(&body).is_err() {
             return Err(Failure::new(Cause::Unreadable("it is not JSON")));
         }
         Ok(http::Response::new(body).into())

@@ -37,7 +37,9 @@ fn said(text: &str) -> Request {
 }
 
 fn rendered(request: &Request) -> Rendered {
-    Prompts::new().unwrap().extraction(request).unwrap()
+    let prompts = Prompts::new().unwrap();
+    let system = prompts.instructions(request.language(), &request.policy).unwrap();
+    Rendered { system, user: prompts.batch(request).unwrap() }
 }
 
 /// All that a provider counts: both messages and the schema.

@@ -29,7 +29,7 @@ async fn a_call_and_its_answer() {
             "max_completion_tokens": 700,
             "response_format": {
                 "type": "json_schema",
-                "json_schema": {"name": "draft", "strict": true, "schema": *prompt().schema},
+                "json_schema": {"name": "draft", "strict": true, "schema": prompt().schema.json},
             },
         })
     );

@@ -39,10 +39,9 @@ fn settings(url: &str) -> EndpointSettings {
 fn prompt() -> Prompt {
     Prompt {
         model: "small".to_owned(),
-        system: "You extract.".to_owned(),
+        system: "You extract.".into(),
         messages: vec![("user", SECRET_TEXT.to_owned()), ("assistant", "{".to_owned())],
-        schema_name: "draft",
-        schema: Arc::new(json!({"type": "object", "required": ["slots"]})),
+        schema: Arc::new(AnswerSchema::new("draft", &json!({"type": "object", "required": ["slots"]})).unwrap()),
         for_read: false,
         tokens: 20,
     }
