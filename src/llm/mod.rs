@@ -12,6 +12,6 @@ mod schema;
 
 pub use advisor::OpenAiAdvisor;
 pub use endpoint::{Completion, Endpoint, EndpointSettings, Prompt};
-pub use schema::AnswerSchema;
 pub use model::{ModelNames, OpenAiModel};
 pub use prompts::Prompts;
+pub use schema::AnswerSchema;

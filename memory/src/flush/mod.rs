@@ -58,7 +58,9 @@ mod tests {
     use super::*;
     use crate::blob::{BlobType, NewBlob};
     use crate::ids::{BlobId, FlushId, Incarnation, Owner, SlotId, UserId, UserKey};
-    use crate::ports::{Answer, Batch, Entry, FlushOutcome, FlushRecord, FlushResult, Level, Taken, Usage};
+    use crate::ports::{
+        Answer, Batch, CommitReply, Entry, FlushOutcome, FlushRecord, FlushResult, Level, Release, Taken, Usage,
+    };
     use crate::profile::{Profile, Slot, SlotWrite};
     use crate::testing::{ManualClock, SeededIds, WordCounter, policy};
     use jiff::Timestamp;
@@ -156,13 +158,21 @@ mod tests {
         Reply::Asked(Ok(Answer { text, usage: Usage::default(), version: String::new() }))
     }
 
+    /// The answer to a part, as it is recorded with the commit.
+    fn committed(run: &mut Flush, part: u32, answer: Reply) -> Answer {
+        let Step::Commit(commit) = run.next(answer) else { panic!("no commit") };
+        let (of, answer) = commit.answer.expect("it is recorded with the commit");
+        assert_eq!(of, part);
+        answer
+    }
+
     /// The commit of an answer that was recorded for `shown`, found by a run that reads `present`.
     fn commit_of_recorded(shown: i64, present: i64) -> Vec<&'static str> {
         let (mut first, mut second) = (flush(), flush());
         first.next(Reply::Taken(sealed(&[CHAT]).0));
         first.next(Reply::Profile(Some(profile(shown))));
         first.next(Reply::Answer(None));
-        let Step::RecordAnswer(_, 0, recorded) = first.next(title("vet")) else { panic!("not recorded") };
+        let recorded = committed(&mut first, 0, title("vet"));
         second.next(Reply::Taken(sealed(&[CHAT]).0));
         second.next(Reply::Profile(Some(profile(present))));
         let Step::Commit(commit) = second.next(Reply::Answer(Some(recorded))) else { panic!("no commit") };
@@ -188,8 +198,8 @@ mod tests {
         second.next(Reply::Profile(Some(profile(1))));
         second.next(Reply::Answer(Some(recorded)));
         ask(&mut second);
-        let Step::RecordAnswer(_, 1, recorded) = second.next(title("vet; tailor")) else { panic!("not recorded") };
-        let Step::Commit(commit) = second.next(Reply::Recorded(recorded)) else { panic!("no commit") };
+        let Step::Commit(commit) = second.next(title("vet; tailor")) else { panic!("no commit") };
+        assert_eq!(commit.answer.as_ref().map(|(part, _)| *part), Some(1));
         let [SlotWrite::Update(slot)] = commit.slots.as_slice() else { panic!("{:?}", commit.slots) };
         (shown, slot.content.clone())
     }
@@ -207,6 +217,40 @@ mod tests {
         let Step::RecordAnswer(_, 0, recorded) = first.next(title("vet")) else { panic!("not recorded") };
         assert!(matches!(same.next(Reply::Answer(Some(recorded.clone()))), Step::ReadAnswer(_, 1)));
         assert!(matches!(other.next(Reply::Answer(Some(recorded))), Step::Reseal(_)));
+    }
+
+    /// A run whose commit of a new answer is answered so, and the answer that it records then.
+    fn after_commit(reply: Reply) -> (Flush, Answer) {
+        let mut run = flush();
+        run.next(Reply::Taken(sealed(&[CHAT]).0));
+        run.next(Reply::Profile(Some(profile(1))));
+        run.next(Reply::Answer(None));
+        let answer = committed(&mut run, 0, title("vet"));
+        let Step::RecordAnswer(_, 0, late) = run.next(reply) else { panic!("the answer would be paid for again") };
+        assert_eq!(late.text, answer.text);
+        (run, late)
+    }
+
+    #[test]
+    fn an_answer_whose_commit_fails_is_recorded_before_anything_else() {
+        let (mut run, answer) = after_commit(Reply::Down("the store"));
+        assert!(matches!(run.next(Reply::Recorded(answer)), Step::Release(.., Release { counts: false, .. })));
+        let (mut run, _) = after_commit(Reply::Down("the store"));
+        assert!(matches!(run.next(Reply::Down("the store")), Step::Release(.., Release { counts: false, .. })));
+        let (mut run, answer) = after_commit(Reply::Broken("a defect"));
+        assert!(matches!(run.next(Reply::Recorded(answer)), Step::Release(.., Release { counts: true, .. })));
+
+        let (mut run, answer) = after_commit(Reply::Committed(CommitReply::Stale));
+        assert!(matches!(run.next(Reply::Recorded(answer)), Step::ReadProfile));
+        let Step::Commit(commit) = run.next(Reply::Profile(Some(profile(2)))) else { panic!("no commit") };
+        assert_eq!(commit.answer, None, "it is recorded");
+    }
+
+    #[test]
+    fn of_two_answers_the_first_one_recorded_counts() {
+        let (mut run, answer) = after_commit(Reply::Committed(CommitReply::Stale));
+        let other = Answer { text: "of another run".into(), ..answer };
+        assert!(matches!(run.next(Reply::Recorded(other)), Step::Release(.., Release { counts: false, .. })));
     }
 
     #[test]

@@ -47,6 +47,10 @@ pub struct Flush {
     version: String,
     base: Option<Profile>,
     checked: Option<(Extraction, PlanIds)>,
+    /// The answer to the last part, until it is recorded: the commit does that.
+    unrecorded: Option<(u32, Answer)>,
+    /// The answer that is being recorded after a commit that took no effect, and the reply to that one.
+    late: Option<(Answer, Box<Reply>)>,
     /// What the commit under way will have done.
     result: Option<FlushResult>,
     replans: u32,
@@ -83,6 +87,8 @@ impl Flush {
             version: String::new(),
             base: None,
             checked: None,
+            unrecorded: None,
+            late: None,
             result: None,
             replans: 0,
             end: None,
@@ -120,6 +126,29 @@ impl Flush {
 
     /// The step that follows a reply.
     pub fn next(&mut self, reply: Reply) -> Step {
+        if let Some((answer, held_back)) = self.late.take() {
+            return match reply {
+                Reply::Recorded(first) if first.text != answer.text => {
+                    self.release("another worker was faster".to_owned(), Duration::ZERO, false)
+                }
+                Reply::Recorded(_) => self.follow(*held_back),
+                reply => self.follow(reply),
+            };
+        }
+        match self.unrecorded.take_if(|_| took_no_effect(&reply)) {
+            Some((part, answer)) => self.record_late(part, answer, reply),
+            None => self.follow(reply),
+        }
+    }
+
+    /// Records an answer that was to be recorded with a commit, before anything else.
+    fn record_late(&mut self, part: u32, answer: Answer, reply: Reply) -> Step {
+        let Some((flush_id, _)) = self.claim() else { return Step::Done(FlushEnd::Moved) };
+        self.late = Some((answer.clone(), Box::new(reply)));
+        Step::RecordAnswer(flush_id, part, answer)
+    }
+
+    fn follow(&mut self, reply: Reply) -> Step {
         match reply {
             Reply::Taken(taken) => self.taken(taken),
             Reply::Profile(profile) => self.profile(profile),
@@ -184,6 +213,7 @@ impl Flush {
         self.seen = Seen::default();
         self.checked = None;
         self.base = None;
+        self.unrecorded = None;
         self.usage = Usage::default();
     }
 
@@ -238,7 +268,8 @@ impl Flush {
     }
 
     /// An answer is recorded only once it can be read: a recorded one is never asked for again. What the model could
-    /// not see is merged before that, so that whoever finds the answer comes to the same memos.
+    /// not see is merged before that, so that whoever finds the answer comes to the same memos. That to the last part is
+    /// recorded in the transaction that uses it, which follows at once.
     fn answered(&mut self, answer: Answer) -> Step {
         let recorded = match Draft::read(&answer.text) {
             Ok(mut draft) => {
@@ -248,12 +279,15 @@ impl Flush {
             }
             Err(unreadable) => return self.model_failed(ModelError::Unusable(unreadable.to_string())),
         };
-        match self.claim() {
-            Some((flush_id, _)) if self.tools.settings.record_answers => {
-                Step::RecordAnswer(flush_id, self.part(), Answer { text: recorded.to_text(), ..answer })
-            }
-            _ => self.use_answer(recorded, &answer),
+        let Some((flush_id, _)) = self.claim().filter(|_| self.tools.settings.record_answers) else {
+            return self.use_answer(recorded, &answer);
+        };
+        let answer = Answer { text: recorded.to_text(), ..answer };
+        if self.drafts.len() + 1 < self.parts.len() {
+            return Step::RecordAnswer(flush_id, self.part(), answer);
         }
+        self.unrecorded = Some((self.part(), answer.clone()));
+        self.use_answer(recorded, &answer)
     }
 
     fn use_answer(&mut self, recorded: Recorded, answer: &Answer) -> Step {
@@ -298,6 +332,7 @@ impl Flush {
             slots,
             event,
             keep: if keeps { stored(&batch.entries) } else { Vec::new() },
+            answer: self.unrecorded.clone(),
             now,
         }))
     }
@@ -442,6 +477,11 @@ impl Flush {
             None => self.release(format!("{what} is not available"), Duration::ZERO, false),
         }
     }
+}
+
+/// Whether a commit has not taken effect, as far as its reply tells, and may yet be made.
+fn took_no_effect(reply: &Reply) -> bool {
+    matches!(reply, Reply::Committed(CommitReply::Stale) | Reply::Down(_) | Reply::Broken(_))
 }
 
 fn stored(entries: &[Entry]) -> Vec<StoredBlob> {

@@ -184,6 +184,8 @@ pub struct Commit {
     pub event: Option<(Event, Vec<Gist>)>,
     /// Blobs to keep.
     pub keep: Vec<StoredBlob>,
+    /// The answer to a part that is to be recorded with the rest.
+    pub answer: Option<(u32, Answer)>,
     /// The time of the commit.
     pub now: Timestamp,
 }
@@ -207,7 +209,8 @@ pub enum CommitReply {
     UserGone,
     /// These blobs have taken effect in another flush, or are in a dead letter.
     AppliedBefore(Vec<BlobId>),
-    /// The memory of this user has moved on: plan again from its present profile.
+    /// The memory of this user has moved on: plan again from its present profile. Or another answer to the part of
+    /// [`Commit::answer`] was recorded before: that one counts.
     Stale,
 }
 

@@ -187,7 +187,8 @@ impl UserRows {
         if !before.is_empty() {
             return CommitReply::AppliedBefore(before);
         }
-        if revision != commit.base_revision {
+        let is_recorded = |part: u32| self.answers.contains_key(&(commit.flush_id, part));
+        if revision != commit.base_revision || commit.answer.as_ref().is_some_and(|(part, _)| is_recorded(*part)) {
             return CommitReply::Stale;
         }
         self.apply(commit);
@@ -217,6 +218,9 @@ impl UserRows {
         let row = |id: &BlobId| AppliedRow { blob_id: *id, flush_id: commit.flush_id, at: commit.now };
         self.applied.extend(commit.blob_ids.iter().map(row));
         self.exhume(&commit.blob_ids);
+        if let Some((part, answer)) = &commit.answer {
+            self.answers.insert((commit.flush_id, *part), (answer.clone(), commit.now));
+        }
         for write in &commit.slots {
             let slot = write.slot();
             self.log(write.action(), Author::Flush(commit.flush_id), slot, commit.now);

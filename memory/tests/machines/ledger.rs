@@ -193,8 +193,9 @@ impl Ledger {
             let (text, serial) = gist.text.rsplit_once(" #").unwrap();
             assert!(gist.sources.iter().all(|s| commit.blob_ids.contains(&s.blob_id)), "a gist of another batch");
             let of_flush = before.answers.iter().filter(|((flush_id, _), _)| *flush_id == commit.flush_id);
-            let is_recorded =
-                of_flush.into_iter().any(|(_, (answer, _))| answer.text.contains(&format!("#{serial}\"")));
+            let mut answers =
+                of_flush.map(|(_, (answer, _))| answer).chain(commit.answer.iter().map(|(_, answer)| answer));
+            let is_recorded = answers.any(|answer| answer.text.contains(&format!("#{serial}\"")));
             assert!(!recorded || is_recorded, "an answer was used that is not the recorded one");
             if let Some(fact) = text.strip_prefix("FACT about/") {
                 let (slot, memo) = fact.split(' ').next().unwrap().split_once('=').unwrap();

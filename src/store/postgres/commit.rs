@@ -19,7 +19,7 @@ use super::slots::SlotColumns;
 /// A statement sees the tables as they were when it began, but for the rows that it locks. So a condition stands in the
 /// row of the user, which `memory` locks: its life and its revision, and that nobody has written it since the statement
 /// began, as every change of the memory and every dead letter does. Or it is a key that the row of another breaks: that
-/// the flush has no outcome yet, and that none of its blobs has taken effect.
+/// the flush has no outcome yet, that none of its blobs has taken effect, and that no other answer is recorded.
 const COMMIT: &str = "WITH memory AS MATERIALIZED (
         UPDATE users AS u SET revision = u.revision + $6
         FROM (SELECT xmin AS written_by FROM users WHERE project_id = $1 AND user_id = $2) AS seen
@@ -79,6 +79,9 @@ const COMMIT: &str = "WITH memory AS MATERIALIZED (
         FROM memory, unnest($40::uuid[], $41::text[], $42::bigint[], $43::text[], $44::bigint[])
             WITH ORDINALITY AS b (blob_id, blob_type, tokens, payload, created_at, number)
         ORDER BY b.number ON CONFLICT DO NOTHING
+    ), answer AS (
+        INSERT INTO recorded_answers (project_id, user_id, flush_id, part, answer, created_at)
+        SELECT project_id, user_id, $4, $45, $46, $7 FROM memory WHERE $45 IS NOT NULL
     )
     SELECT count(*) FROM memory";
 
@@ -130,5 +133,9 @@ fn statement(commit: &Commit) -> Result<QueryScalar<'_, Postgres, i64, PgArgumen
     let query = query.bind(created).bind(updated);
 
     let BlobColumns { ids, types, tokens, payloads, times } = BlobColumns::of(&commit.keep);
-    Ok(query.bind(ids).bind(types).bind(tokens).bind(payloads).bind(times))
+    let query = query.bind(ids).bind(types).bind(tokens).bind(payloads).bind(times);
+
+    let answer = commit.answer.as_ref();
+    let query = query.bind(answer.map(|(part, _)| i64::from(*part)));
+    Ok(query.bind(answer.map(|(_, answer)| to_json(answer)).transpose()?))
 }

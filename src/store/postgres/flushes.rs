@@ -69,6 +69,12 @@ pub(super) async fn commit(conn: &mut PgConnection, commit: &Commit) -> Result<C
     if revision != commit.base_revision {
         return Ok(CommitReply::Stale);
     }
+    // Recorded before the rest: whoever records another meanwhile does not lock the user's row.
+    if let Some((part, answer)) = &commit.answer
+        && !insert_answer(conn, &commit.owner, (commit.flush_id, *part), answer, commit.now).await?
+    {
+        return Ok(CommitReply::Stale);
+    }
     apply(conn, commit).await?;
     Ok(CommitReply::Done)
 }
@@ -157,12 +163,7 @@ pub(super) async fn record_answer(
     now: Timestamp,
 ) -> Result<Answer, DatabaseError> {
     // The lock keeps the user from being deleted between the check and the insert.
-    let sql = "INSERT INTO recorded_answers (project_id, user_id, flush_id, part, answer, created_at)
-        SELECT project_id, user_id, $4, $5, $6, $7 FROM users
-        WHERE project_id = $1 AND user_id = $2 AND incarnation = $3 FOR KEY SHARE
-        ON CONFLICT DO NOTHING";
-    let insert = query(sql).owner(owner).bind(flush_id.0).bind(i64::from(part)).bind(to_json(offered)?);
-    if insert.bind(micros(now)).execute(&mut *conn).await?.rows_affected() == 1 {
+    if insert_answer(conn, owner, (flush_id, part), offered, now).await? {
         return Ok(offered.clone());
     }
     let sql = "SELECT a.answer FROM recorded_answers AS a
@@ -172,6 +173,22 @@ pub(super) async fn record_answer(
     let first: Option<String> = select.fetch_optional(conn).await?;
     // Without one the user is gone, and nothing is kept.
     Ok(first.as_deref().map(from_json).transpose()?.unwrap_or_else(|| offered.clone()))
+}
+
+/// Inserts an answer unless there is one, or the user is gone. Says whether it did.
+async fn insert_answer(
+    conn: &mut PgConnection,
+    owner: &Owner,
+    (flush_id, part): (FlushId, u32),
+    answer: &Answer,
+    now: Timestamp,
+) -> Result<bool, DatabaseError> {
+    let sql = "INSERT INTO recorded_answers (project_id, user_id, flush_id, part, answer, created_at)
+        SELECT project_id, user_id, $4, $5, $6, $7 FROM users
+        WHERE project_id = $1 AND user_id = $2 AND incarnation = $3 FOR KEY SHARE
+        ON CONFLICT DO NOTHING";
+    let insert = query(sql).owner(owner).bind(flush_id.0).bind(i64::from(part)).bind(to_json(answer)?);
+    Ok(insert.bind(micros(now)).execute(conn).await?.rows_affected() == 1)
 }
 
 pub(super) async fn answer(

@@ -63,6 +63,11 @@ pub(super) async fn commit(conn: &mut SqliteConnection, commit: &Commit) -> Resu
     if revision != commit.base_revision {
         return Ok(CommitReply::Stale);
     }
+    if let Some((part, _)) = &commit.answer
+        && answer(conn, key, commit.flush_id, *part).await?.is_some()
+    {
+        return Ok(CommitReply::Stale);
+    }
     apply(conn, commit).await?;
     Ok(CommitReply::Done)
 }
@@ -84,6 +89,9 @@ async fn apply(conn: &mut SqliteConnection, commit: &Commit) -> Result<(), Datab
         events::insert(conn, key, event, gists).await?;
     }
     blobs::insert(conn, key, &commit.keep).await?;
+    if let Some((part, answer)) = &commit.answer {
+        insert_answer(conn, key, (commit.flush_id, *part), answer, commit.now).await?;
+    }
     if commit.changes_memory() {
         bump(conn, key).await?;
     }
@@ -182,12 +190,24 @@ pub(super) async fn record_answer(
     if !lives(conn, owner).await? {
         return Ok(offered.clone());
     }
-    let sql = "INSERT INTO recorded_answers (project_id, user_id, flush_id, part, answer, created_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
-    let insert = query(sql).bind(owner.key.project.as_str().to_owned()).bind(owner.key.user.0).bind(flush_id.0);
-    insert.bind(part).bind(to_json(offered)?).bind(micros(now)).execute(&mut *conn).await?;
+    insert_answer(conn, &owner.key, (flush_id, part), offered, now).await?;
     let first = answer(conn, &owner.key, flush_id, part).await?;
     first.ok_or(DatabaseError::Damaged("a recorded answer is not there"))
+}
+
+/// Inserts an answer unless there is one.
+async fn insert_answer(
+    conn: &mut SqliteConnection,
+    key: &UserKey,
+    (flush_id, part): (FlushId, u32),
+    answer: &Answer,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let sql = "INSERT INTO recorded_answers (project_id, user_id, flush_id, part, answer, created_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
+    let insert = query(sql).bind(key.project.as_str().to_owned()).bind(key.user.0).bind(flush_id.0);
+    insert.bind(part).bind(to_json(answer)?).bind(micros(now)).execute(conn).await?;
+    Ok(())
 }
 
 pub(super) async fn answer(

@@ -77,6 +77,7 @@ pub(super) fn commit(owner: &Owner, blob: BlobId, base_revision: i64) -> Commit 
         slots: Vec::new(),
         event: Some((event, vec![gist])),
         keep: Vec::new(),
+        answer: None,
         now,
     }
 }

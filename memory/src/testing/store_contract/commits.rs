@@ -1,6 +1,6 @@
 //! Commits, and what makes their effect exactly-once.
 
-use super::kit::{Kit, at, blob_id, commit, event, flush_id, flushed_slot, new_slot, slot_of, stored};
+use super::kit::{Kit, answer, at, blob_id, commit, event, flush_id, flushed_slot, new_slot, slot_of, stored};
 use crate::blob::BlobType;
 use crate::ids::{IdSource, Incarnation, Owner, SystemIds};
 use crate::ports::{Commit, CommitReply, FlushOutcome, FlushResult, Page, SlotChange};
@@ -20,6 +20,7 @@ async fn full(kit: &Kit, owner: &Owner) -> Commit {
         delete_profiles: vec![new_slot("", "").id],
     };
     full.slots = vec![SlotWrite::Insert(slot)];
+    full.answer = Some((1, answer("the last one")));
     full
 }
 
@@ -30,6 +31,9 @@ async fn assert_undone(kit: &Kit, commit: &Commit, revision: i64, rows: u64) {
     assert_eq!(kit.revision(&commit.owner).await, revision);
     for blob in &commit.keep {
         assert_eq!(kit.store.blob(key, blob.blob.id).await.unwrap(), None);
+    }
+    if let Some((part, _)) = commit.answer {
+        assert_eq!(kit.store.answer(key, commit.flush_id, part).await.unwrap(), None);
     }
     assert_eq!(kit.harness.rows_of(key).await, rows);
 }
@@ -47,6 +51,22 @@ pub async fn a_commit_stores_everything(kit: Kit) {
     assert_eq!(kit.gists(&owner, 10).await, gists);
     for kept in commit.keep {
         assert_eq!(kit.store.blob(&owner.key, kept.blob.id).await.unwrap(), Some(kept));
+    }
+    let (part, answer) = commit.answer.unwrap();
+    assert_eq!(kit.store.answer(&owner.key, commit.flush_id, part).await.unwrap(), Some(answer));
+}
+
+pub async fn a_commit_of_an_answer_that_is_not_the_first_is_stale(kit: Kit) {
+    let owner = kit.owner().await;
+    for retried in [false, true] {
+        let commit = Commit { retried, ..full(&kit, &owner).await };
+        let first = answer("another worker's");
+        kit.store.record_answer(&owner, commit.flush_id, 1, &first, at(9)).await.unwrap();
+        let rows = kit.harness.rows_of(&owner.key).await;
+        assert_eq!(kit.commit(&commit).await, CommitReply::Stale);
+        assert_undone(&kit, &Commit { answer: None, ..commit.clone() }, commit.base_revision, rows).await;
+        assert_eq!(kit.store.answer(&owner.key, commit.flush_id, 1).await.unwrap(), Some(first));
+        kit.done(&Commit { answer: None, ..commit }).await;
     }
 }
 

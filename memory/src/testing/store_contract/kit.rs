@@ -163,6 +163,7 @@ pub(super) fn commit(owner: &Owner, base_revision: i64, now: Timestamp) -> Commi
         slots: Vec::new(),
         event: None,
         keep: Vec::new(),
+        answer: None,
         now,
     }
 }

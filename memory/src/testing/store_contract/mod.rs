@@ -71,6 +71,7 @@ macro_rules! store_contract_tests {
                 blob_text_round_trips;
             commits:
                 a_commit_stores_everything
+                a_commit_of_an_answer_that_is_not_the_first_is_stale
                 a_repeated_commit_changes_nothing
                 a_commit_for_a_deleted_user_is_cancelled
                 a_commit_for_another_life_is_cancelled
