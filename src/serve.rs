@@ -137,7 +137,7 @@ fn model(config: &Config, counter: &Arc<dyn TokenCounter>, io: &Handle) -> anyho
     if !config.uses_model() {
         return Ok((Arc::new(RuleExtractor::new(counter.clone())), None));
     }
-    let endpoint = Endpoint::new(endpoint_settings(config), Arc::new(SystemClock))?;
+    let endpoint = Endpoint::new(endpoint_settings(config), Arc::new(SystemClock), counter.clone())?;
     let best = config.best_llm_model.clone();
     let thinking = config.thinking_llm_model.clone().unwrap_or_else(|| best.clone());
     let model = OpenAiModel::new(endpoint, ModelNames { best, thinking }, counter.clone(), io.clone())?;

@@ -24,7 +24,7 @@ pub(crate) fn benches(criterion: &mut Criterion) {
     let mut lines = Vec::new();
     for n in 0..8 {
         let first = u32::try_from(lines.len()).unwrap() + 1;
-        lines.extend(lines_of(Uuid::nil(), &chat(n), first, &policy.time_zone, &tokeniser));
+        lines.extend(lines_of(Uuid::nil(), &chat(n), first, &policy.time_zone));
     }
     let mut group = criterion.benchmark_group("extraction");
     group.bench_function("choose memos of 30 slots", |bencher| {

@@ -34,10 +34,10 @@ pub fn cut<'a>(text: &'a str, max_tokens: u32, counter: &dyn TokenCounter) -> Ve
     if whole.is_empty() {
         return Vec::new();
     }
-    if counter.count(whole) <= max_tokens {
+    if counter.fits(whole, max_tokens) {
         return vec![whole];
     }
-    let fits = |s: &str| counter.count(s) <= max_tokens;
+    let fits = |s: &str| counter.fits(s, max_tokens);
     let sentences: Vec<&str> =
         spans(whole).into_iter().flat_map(|s| if fits(s) { vec![s] } else { words(s) }).collect();
     let atoms = sentences.into_iter().flat_map(|s| if fits(s) { vec![s] } else { s.graphemes(true).collect() });

@@ -51,8 +51,7 @@ impl OpenAiAdvisor {
     fn request(&self, messages: &[Message]) -> Request {
         let data = BlobData::Chat { messages: messages.to_vec() };
         let blob = Blob { data, fields: None, created_at: Timestamp::now() };
-        let counter = self.model.counter();
-        let lines = lines_of(Uuid::nil(), &blob, 1, &self.policy.time_zone, counter);
+        let lines = lines_of(Uuid::nil(), &blob, 1, &self.policy.time_zone);
         Request { lines, profile: Vec::new(), named: Vec::new(), policy: self.policy.clone() }
     }
 }
@@ -65,7 +64,7 @@ impl Advisor for OpenAiAdvisor {
         let rendered = prompts.relevant_slots(request.language(), slots, &request.chat_lines());
         let rendered = rendered.map_err(|e| broken(&e))?;
         let prompt = self.model.prompt_of_read(name, rendered, &self.model.schemas().relevant_slots);
-        let (completion, _) = self.model.complete(prompt).await?;
+        let (completion, _) = self.model.complete(Arc::new(prompt)).await?;
         let Choice { slots: mut chosen } = read(&completion.text)?;
         chosen.retain(|place| *place < slots.len());
         chosen.sort_unstable();
@@ -81,7 +80,7 @@ impl Advisor for OpenAiAdvisor {
         let rendered = prompts.next_topic(language, character, profile, &request.chat_lines());
         let rendered = rendered.map_err(|e| broken(&e))?;
         let prompt = self.model.prompt_of_read(name, rendered, &self.model.schemas().next_topic);
-        let (completion, _) = self.model.complete(prompt).await?;
+        let (completion, _) = self.model.complete(Arc::new(prompt)).await?;
         let direction: Direction = read(&completion.text)?;
         if direction.action != "new_topic" {
             return Ok(TopicAdvice { action: TopicAction::Continue, topic_prompt: None });

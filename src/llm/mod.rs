@@ -11,7 +11,7 @@ mod prompts;
 mod schema;
 
 pub use advisor::OpenAiAdvisor;
-pub use endpoint::{Completion, Endpoint, EndpointSettings, Prompt};
+pub use endpoint::{Completion, Counted, Endpoint, EndpointSettings, Prompt};
 pub use model::{ModelNames, OpenAiModel};
 pub use prompts::Prompts;
 pub use schema::AnswerSchema;

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::prompts::Rendered;
-use super::{AnswerSchema, Completion, Endpoint, Prompt, Prompts, schema};
+use super::{AnswerSchema, Completion, Counted, Endpoint, Prompt, Prompts, schema};
 
 /// Characters of an unusable answer that are shown to the model again. It needs to see what it did, not all of it.
 const MAX_REPAIR_CHARS: usize = 8_000;
@@ -34,14 +34,12 @@ pub(super) struct Schemas {
     pub(super) next_topic: Arc<AnswerSchema>,
 }
 
-/// The system message of an extraction, rendered and counted once for all calls.
-#[derive(Clone)]
+/// The system message of an extraction, rendered once for all calls.
 struct Instructions {
     language: Language,
     /// Held, so that no other policy can come to lie where it lies.
     policy: Arc<Policy>,
-    text: Arc<str>,
-    tokens: u32,
+    text: Arc<Counted>,
 }
 
 /// Which model does what.
@@ -73,10 +71,6 @@ impl OpenAiModel {
         Ok(Self { endpoint, prompts, counter, io, names, schemas, instructions })
     }
 
-    pub(super) fn counter(&self) -> &dyn TokenCounter {
-        &*self.counter
-    }
-
     pub(super) fn prompts(&self) -> &Prompts {
         &self.prompts
     }
@@ -89,54 +83,40 @@ impl OpenAiModel {
         &self.schemas
     }
 
-    /// The prompt of a read, with its tokens counted.
+    /// The prompt of a read.
     pub(super) fn prompt_of_read(&self, model: &str, rendered: Rendered, schema: &Arc<AnswerSchema>) -> Prompt {
         let Rendered { system, user } = rendered;
-        let tokens = self.counter.count(&system);
-        Prompt { for_read: true, ..self.prompt(model, (system.into(), tokens), user, schema) }
+        let (model, system, messages) = (model.to_owned(), Arc::new(system.into()), vec![("user", user.into())]);
+        Prompt { model, system, messages, schema: schema.clone(), for_read: true }
     }
 
-    /// The prompt of an extraction, with its tokens counted.
+    /// The prompt of an extraction.
     fn prompt_of_extraction(&self, request: &Request) -> Result<Prompt, minijinja::Error> {
-        let Instructions { text, tokens, .. } = self.instructions(request.language(), &request.policy)?;
-        let user = self.prompts.batch(request)?;
-        Ok(self.prompt(&self.names.best, (text, tokens), user, &self.schemas.extraction))
-    }
-
-    fn prompt(
-        &self,
-        model: &str,
-        (system, tokens): (Arc<str>, u32),
-        user: String,
-        schema: &Arc<AnswerSchema>,
-    ) -> Prompt {
-        let parts = [self.counter.count(&user), schema.tokens(&*self.counter)];
-        let tokens = parts.into_iter().fold(tokens, u32::saturating_add);
-        let (model, schema, messages) = (model.to_owned(), schema.clone(), vec![("user", user)]);
-        Prompt { model, system, messages, schema, for_read: false, tokens }
+        let system = self.instructions(request.language(), &request.policy)?;
+        let messages = vec![("user", self.prompts.batch(request)?.into())];
+        let (model, schema) = (self.names.best.clone(), self.schemas.extraction.clone());
+        Ok(Prompt { model, system, messages, schema, for_read: false })
     }
 
     /// Those of a policy, from the last ones used if they are among them.
-    fn instructions(&self, language: Language, policy: &Arc<Policy>) -> Result<Instructions, minijinja::Error> {
+    fn instructions(&self, language: Language, policy: &Arc<Policy>) -> Result<Arc<Counted>, minijinja::Error> {
         let is_it = |kept: &&Instructions| kept.language == language && Arc::ptr_eq(&kept.policy, policy);
         // Nothing is left half changed by a panic.
         let kept = || self.instructions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = kept().iter().find(is_it) {
-            return Ok(found.clone());
+            return Ok(found.text.clone());
         }
-        let text: Arc<str> = self.prompts.instructions(language, policy)?.into();
-        let tokens = self.counter.count(&text);
-        let made = Instructions { language, policy: policy.clone(), text, tokens };
+        let text = Arc::new(self.prompts.instructions(language, policy)?.into());
         let mut kept = kept();
         kept.truncate(MAX_INSTRUCTIONS - 1);
-        kept.push_front(made.clone());
-        Ok(made)
+        kept.push_front(Instructions { language, policy: policy.clone(), text: Arc::clone(&text) });
+        Ok(text)
     }
 
     /// Calls the model on the runtime of its connections. Whoever drops the future cancels the call.
-    pub(super) async fn complete(&self, prompt: Prompt) -> Result<(Completion, Usage), ModelError> {
-        let (endpoint, tokens) = (self.endpoint.clone(), prompt.tokens);
-        let mut call = Call(self.io.spawn(async move { endpoint.complete(&prompt).await }));
+    pub(super) async fn complete(&self, prompt: Arc<Prompt>) -> Result<(Completion, Usage), ModelError> {
+        let (endpoint, asked) = (self.endpoint.clone(), prompt.clone());
+        let mut call = Call(self.io.spawn(async move { endpoint.complete(&asked).await }));
         let completion = (&mut call.0).await.map_err(|error| {
             if error.is_cancelled() {
                 return ModelError::Unavailable { reason: "the server is stopping".to_owned(), retry_after: None };
@@ -145,22 +125,22 @@ impl OpenAiModel {
             ModelError::Unusable("internal error; the server's log has the details".to_owned())
         })??;
         let told = completion.usage;
-        let counted = || Usage { input: tokens, cached: 0, output: self.counter.count(&completion.text) };
+        let counter = &*self.counter;
+        let counted = || Usage { input: prompt.tokens(counter), cached: 0, output: counter.count(&completion.text) };
         let usage = told.unwrap_or_else(counted);
         Ok((completion, usage))
     }
 
     /// The prompt that shows the model what was wrong with its answer.
-    fn repair(&self, mut prompt: Prompt, language: Language, bad: &Bad) -> Result<Prompt, ModelError> {
+    fn repair(&self, prompt: &Prompt, language: Language, bad: &Bad) -> Result<Prompt, ModelError> {
         let ask = self.prompts.repair(language, &bad.problem, bad.cut_off).map_err(|e| broken(&e))?;
         let shown: String = bad.text.chars().take(MAX_REPAIR_CHARS).collect();
-        let tokens = self.counter.count(&shown).saturating_add(self.counter.count(&ask));
-        prompt.tokens = prompt.tokens.saturating_add(tokens);
+        let mut prompt = prompt.clone();
         // Some providers refuse a message without text.
         if !shown.trim().is_empty() {
-            prompt.messages.push(("assistant", shown));
+            prompt.messages.push(("assistant", shown.into()));
         }
-        prompt.messages.push(("user", ask));
+        prompt.messages.push(("user", ask.into()));
         Ok(prompt)
     }
 }
@@ -204,7 +184,7 @@ impl LanguageModel for OpenAiModel {
     async fn extract(&self, request: &Request) -> Result<Answer, ModelError> {
         let language = request.language();
         let version = format!("{} {}", self.prompts.version(language), self.names.best);
-        let prompt = self.prompt_of_extraction(request).map_err(|e| broken(&e))?;
+        let prompt = Arc::new(self.prompt_of_extraction(request).map_err(|e| broken(&e))?);
         let (completion, mut usage) = self.complete(prompt.clone()).await?;
         let mut draft = match Bad::check(completion) {
             Ok(draft) => draft,
@@ -214,7 +194,7 @@ impl LanguageModel for OpenAiModel {
                     cut_off = bad.cut_off,
                     "the model's answer cannot be used; asking again"
                 );
-                let (completion, more) = self.complete(self.repair(prompt, language, &bad)?).await?;
+                let (completion, more) = self.complete(Arc::new(self.repair(&prompt, language, &bad)?)).await?;
                 usage += more;
                 Bad::check(completion).map_err(|bad| ModelError::Unusable(bad.reason()))?
             }

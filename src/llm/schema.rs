@@ -9,7 +9,7 @@ use memory::ports::TokenCounter;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-/// The schema of one kind of answer, written and counted once for all calls.
+/// The schema of one kind of answer, written once for all calls.
 #[derive(Clone, Debug)]
 pub struct AnswerSchema {
     /// Its name, for the provider.

@@ -205,7 +205,7 @@ pub(super) fn check_action(
     if policy.validate && !says_something(&memo, &name) {
         return Err("the memo says nothing (profile_validate_mode)");
     }
-    if counter.count(&memo) > policy.max_memo_tokens {
+    if !counter.fits(&memo, policy.max_memo_tokens) {
         return Err("the memo is too long (max_pre_profile_token_size)");
     }
     Ok(Action::Set(name, memo))
@@ -245,16 +245,7 @@ mod tests {
     fn line(number: u32) -> Line {
         let said_on = Some(jiff::civil::date(2023, 5, 8));
         let blob_id = BlobId(Uuid::nil());
-        Line {
-            number,
-            blob_id,
-            message: number - 1,
-            role: Role::User,
-            alias: None,
-            said_on,
-            text: "x".into(),
-            tokens: 1,
-        }
+        Line { number, blob_id, message: number - 1, role: Role::User, alias: None, said_on, text: "x".into() }
     }
 
     fn set(sub_topic: &str, memo: &str) -> DraftAction {

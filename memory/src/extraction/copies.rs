@@ -59,7 +59,6 @@ mod tests {
             alias: None,
             said_on: None,
             text: chat.into(),
-            tokens: 1,
         };
         let mut draft = Draft::read(answer).unwrap();
         draft.leave_out_copies(&Draft::read(EXAMPLE).unwrap(), &[line]);

@@ -93,7 +93,6 @@ mod tests {
             alias: None,
             said_on: None,
             text: text.into(),
-            tokens: 1,
         };
         let lines = vec![line(Role::Assistant, "Where do you live, and since when?"), line(Role::User, "我住在北京")];
         let request = |language| {

@@ -55,7 +55,7 @@ fn merged(old: &str, new: &str, max_tokens: u32, counter: &dyn TokenCounter) -> 
         return old.to_owned();
     }
     let whole = joined([old].into_iter().chain(fresh));
-    if counter.count(&whole) <= max_tokens {
+    if counter.fits(&whole, max_tokens) {
         return whole;
     }
     // The tokens of a whole are at most the sum of its parts'. So what fits is found from the newest part back, and

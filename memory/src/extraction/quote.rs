@@ -68,7 +68,7 @@ mod tests {
     fn line(text: &str) -> Line {
         let blob_id = BlobId(Uuid::nil());
         let (role, text) = (Role::User, text.to_owned());
-        Line { number: 1, blob_id, message: 0, role, alias: None, said_on: None, text, tokens: 1 }
+        Line { number: 1, blob_id, message: 0, role, alias: None, said_on: None, text }
     }
 
     fn quoted(slots: &[Slot], texts: &[&str], max_tokens: u32) -> Quoted {

@@ -28,8 +28,6 @@ pub struct Line {
     pub said_on: Option<Date>,
     /// The text.
     pub text: String,
-    /// Its tokens.
-    pub tokens: u32,
 }
 
 /// An event label to ask for.
@@ -95,13 +93,7 @@ pub struct Request {
 ///
 /// A document, a summary or a piece of code is one message of the user; a transcript is one message per piece,
 /// spoken by the user unless it names a speaker. Messages without text are passed over.
-pub fn lines_of(
-    blob_id: Uuid,
-    blob: &Blob,
-    first_number: u32,
-    zone: &TimeZone,
-    counter: &dyn TokenCounter,
-) -> Vec<Line> {
+pub fn lines_of(blob_id: Uuid, blob: &Blob, first_number: u32, zone: &TimeZone) -> Vec<Line> {
     let blob_day = blob.created_at.to_zoned(zone.clone()).date();
     let line = |role: Role, alias: Option<&String>, said: Option<&String>, content: &str| Line {
         number: 0,
@@ -111,7 +103,6 @@ pub fn lines_of(
         alias: alias.cloned(),
         said_on: said.map_or(Some(blob_day), |words| dates::date_in(words)),
         text: content.to_owned(),
-        tokens: counter.count(content),
     };
     let mut lines: Vec<Line> = match &blob.data {
         BlobData::Chat { messages } => {
@@ -142,15 +133,20 @@ const MAX_PART_LINES: usize = 500;
 ///
 /// A single line over the limit is cut at the ends of sentences; its pieces keep its number.
 pub fn parts_of(lines: Vec<Line>, max_tokens: u32, counter: &dyn TokenCounter) -> Vec<Vec<Line>> {
+    // Nearly always: a token is at least one byte.
+    let bytes: usize = lines.iter().map(|line| line.text.len()).sum();
+    if u32::try_from(bytes).is_ok_and(|bytes| bytes <= max_tokens) && (1..=MAX_PART_LINES).contains(&lines.len()) {
+        return vec![lines];
+    }
     let mut parts = Vec::new();
     let mut part: Vec<Line> = Vec::new();
     let mut used = 0_u32;
-    for line in lines.into_iter().flat_map(|line| pieces_of(line, max_tokens, counter)) {
-        if !part.is_empty() && (used.saturating_add(line.tokens) > max_tokens || part.len() >= MAX_PART_LINES) {
+    for (line, tokens) in lines.into_iter().flat_map(|line| pieces_of(line, max_tokens, counter)) {
+        if !part.is_empty() && (used.saturating_add(tokens) > max_tokens || part.len() >= MAX_PART_LINES) {
             parts.push(std::mem::take(&mut part));
             used = 0;
         }
-        used = used.saturating_add(line.tokens);
+        used = used.saturating_add(tokens);
         part.push(line);
     }
     if !part.is_empty() {
@@ -159,12 +155,14 @@ pub fn parts_of(lines: Vec<Line>, max_tokens: u32, counter: &dyn TokenCounter) -
     parts
 }
 
-fn pieces_of(line: Line, max_tokens: u32, counter: &dyn TokenCounter) -> Vec<Line> {
-    if line.tokens <= max_tokens {
-        return vec![line];
+/// The pieces of a line, and the tokens of each.
+fn pieces_of(line: Line, max_tokens: u32, counter: &dyn TokenCounter) -> Vec<(Line, u32)> {
+    let tokens = counter.count(&line.text);
+    if tokens <= max_tokens {
+        return vec![(line, tokens)];
     }
-    let piece = |text: String| Line { tokens: counter.count(&text), text, ..line.clone() };
-    text::cut(&line.text, max_tokens, counter).into_iter().map(|s| piece(s.to_owned())).collect()
+    let piece = |text: &str| (Line { text: text.to_owned(), ..line.clone() }, counter.count(text));
+    text::cut(&line.text, max_tokens, counter).into_iter().map(piece).collect()
 }
 
 #[cfg(test)]
@@ -179,7 +177,7 @@ mod tests {
             |content: &str| Message { role: Role::User, alias: None, content: content.into(), created_at: None };
         let messages = (0..1_200).map(|n| message(if n == 1 { " \n" } else { "hi" })).collect();
         let blob = Blob { data: BlobData::Chat { messages }, fields: None, created_at: jiff::Timestamp::UNIX_EPOCH };
-        let lines = lines_of(Uuid::nil(), &blob, 1, &TimeZone::UTC, &WordCounter);
+        let lines = lines_of(Uuid::nil(), &blob, 1, &TimeZone::UTC);
         assert_eq!(
             lines.iter().take(3).map(|line| (line.number, line.message)).collect::<Vec<_>>(),
             [(1, 0), (3, 2), (4, 3)]

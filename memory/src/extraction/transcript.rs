@@ -129,7 +129,6 @@ mod tests {
             alias: alias.map(Into::into),
             said_on: *said_on,
             text: (*text).to_owned(),
-            tokens: 1,
         };
         let lines = (1..).zip(lines).map(line).collect();
         Request { lines, profile: vec![], named: vec![], policy: Arc::new(crate::testing::policy()) }

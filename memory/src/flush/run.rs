@@ -198,7 +198,7 @@ impl Flush {
                 Ok(blob) => {
                     let number = lines.last().map_or(1, |l: &Line| l.number.saturating_add(1));
                     let zone = &self.tools.settings.policy.time_zone;
-                    lines.extend(lines_of(entry.blob.id.0, &blob, number, zone, &*self.tools.counter));
+                    lines.extend(lines_of(entry.blob.id.0, &blob, number, zone));
                 }
                 Err(_) => return self.bury("a blob of this batch cannot be read".to_owned()),
             }

@@ -59,7 +59,7 @@ impl<'a> Memos<'a> {
     }
 
     fn fits(&self, values: &[String]) -> bool {
-        self.counter.count(&values.join(JOINT)) <= self.policy.max_memo_tokens
+        self.counter.fits(&values.join(JOINT), self.policy.max_memo_tokens)
     }
 
     /// One `set` per slot whose memo is new, in the order in which they were first told.

@@ -111,7 +111,6 @@ mod tests {
             alias: None,
             said_on: None,
             text: text.into(),
-            tokens: 1,
         };
         let draft = draft_of(&[
             line(1, Role::User, "hello"),

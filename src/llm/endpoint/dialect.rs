@@ -91,12 +91,12 @@ impl Dialect {
     /// The body of a request.
     pub(super) fn body(self, prompt: &Prompt, wishes: Wishes) -> Body<'_> {
         let schema = &*prompt.schema;
-        let mut system = Cow::Borrowed(&*prompt.system);
+        let mut system = Cow::Borrowed(prompt.system.text());
         if self.format != Format::Schema {
             let told = "\n\nAnswer with one JSON object that fits this JSON schema: ";
-            system = Cow::Owned([&*prompt.system, told, schema.json.get()].concat());
+            system = Cow::Owned([prompt.system.text(), told, schema.json.get()].concat());
         }
-        let messages = prompt.messages.iter().map(|(role, text)| (*role, Cow::Borrowed(text.as_str())));
+        let messages = prompt.messages.iter().map(|(role, text)| (*role, Cow::Borrowed(text.text())));
         let messages = std::iter::once(("system", system)).chain(messages);
         let messages = messages.map(|(role, content)| MessageBody { role, content }).collect();
         let response_format = match self.format {

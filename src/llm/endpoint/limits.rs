@@ -43,7 +43,7 @@ impl Limits {
     /// when the permit is dropped.
     ///
     /// Of a prompt larger than a minute's tokens only a minute's tokens are waited for: it could never go otherwise.
-    pub(super) async fn enter(&self, tokens: u32) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn enter(&self, tokens: impl Fn() -> u32) -> Option<SemaphorePermit<'_>> {
         // None when the semaphore is closed, which nobody does; a call without a place would be no harm.
         let place = self.places.acquire().await.ok();
         let _turn = self.turn.lock().await;
@@ -51,7 +51,7 @@ impl Limits {
             requests.until_ready().await;
         }
         if let Some(rate) = &self.tokens {
-            rate.take(tokens).await;
+            rate.take(tokens()).await;
         }
         place
     }
@@ -64,9 +64,9 @@ impl Limits {
     }
 
     /// Counts tokens beyond those told at the entry.
-    pub(super) fn count_tokens(&self, tokens: u32) {
+    pub(super) fn count_tokens(&self, tokens: impl Fn() -> u32) {
         if let Some(rate) = &self.tokens {
-            rate.owe(tokens);
+            rate.owe(tokens());
         }
     }
 }
@@ -103,14 +103,14 @@ mod tests {
 
     /// Whether a call may go at once; its place is free again.
     fn goes(limits: &Limits, tokens: u32) -> bool {
-        limits.enter(tokens).now_or_never().is_some()
+        limits.enter(|| tokens).now_or_never().is_some()
     }
 
     #[test]
     fn places_are_limited_and_come_back() {
         let limits = limits(None, None);
-        let first = limits.enter(1).now_or_never().unwrap();
-        let _second = limits.enter(1).now_or_never().unwrap();
+        let first = limits.enter(|| 1).now_or_never().unwrap();
+        let _second = limits.enter(|| 1).now_or_never().unwrap();
         assert!(!goes(&limits, 1));
         drop(first);
         assert!(goes(&limits, 1));
@@ -148,7 +148,7 @@ mod tests {
     fn tokens_used_on_top_are_waited_for_by_the_next() {
         let limits = limits(None, Some(10));
         assert!(goes(&limits, 1));
-        limits.count_tokens(9);
+        limits.count_tokens(|| 9);
         assert!(!goes(&limits, 1), "nine are left, ten are wanted");
         assert!(goes(&limits, 0), "nothing but the debt");
         assert!(!goes(&limits, 1), "and that was all");
@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn the_debt_is_a_minute_at_most() {
         let limits = limits(None, Some(10));
-        limits.count_tokens(u32::MAX);
-        limits.count_tokens(u32::MAX);
+        limits.count_tokens(|| u32::MAX);
+        limits.count_tokens(|| u32::MAX);
         assert!(goes(&limits, 0));
         assert_eq!(limits.tokens.unwrap().debt.load(Ordering::Relaxed), 0);
     }

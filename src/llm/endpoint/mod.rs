@@ -15,13 +15,13 @@ mod transport;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use memory::ports::{Clock, ModelError, Usage};
+use memory::ports::{Clock, ModelError, TokenCounter, Usage};
 use secrecy::SecretString;
 
 use super::AnswerSchema;
@@ -75,16 +75,47 @@ pub struct Prompt {
     /// Name of the model.
     pub model: String,
     /// The system message: the part that is the same from call to call.
-    pub system: Arc<str>,
+    pub system: Arc<Counted>,
     /// The messages after it, by role (`user` or `assistant`), oldest first.
-    pub messages: Vec<(&'static str, String)>,
+    pub messages: Vec<(&'static str, Counted)>,
     /// What the answer has to be.
     pub schema: Arc<AnswerSchema>,
     /// Whether a read waits for it. Such a call is given up soon, so it never probes a provider that was away, and says
     /// nothing of whether it is.
     pub for_read: bool,
+}
+
+impl Prompt {
     /// Tokens of all of it, about: for the limit per minute, and for usage that the provider does not tell.
-    pub tokens: u32,
+    pub fn tokens(&self, counter: &dyn TokenCounter) -> u32 {
+        let messages = self.messages.iter().map(|(_, text)| text.tokens(counter));
+        let constant = [self.system.tokens(counter), self.schema.tokens(counter)];
+        constant.into_iter().chain(messages).fold(0, u32::saturating_add)
+    }
+}
+
+/// A text whose tokens are counted when somebody asks, and once.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    text: String,
+    tokens: OnceLock<u32>,
+}
+
+impl Counted {
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn tokens(&self, counter: &dyn TokenCounter) -> u32 {
+        *self.tokens.get_or_init(|| counter.count(&self.text))
+    }
+}
+
+impl From<String> for Counted {
+    fn from(text: String) -> Self {
+        Self { text, tokens: OnceLock::new() }
+    }
 }
 
 /// What came back.
@@ -111,6 +142,7 @@ pub struct Endpoint {
     limits: Limits,
     breaker: Mutex<Breaker>,
     clock: Arc<dyn Clock>,
+    counter: Arc<dyn TokenCounter>,
     sleep: Sleep,
 }
 
@@ -119,7 +151,11 @@ impl Endpoint {
     ///
     /// # Errors
     /// When the address, a header or a parameter cannot be sent, or there is no TLS on this machine.
-    pub fn new(settings: EndpointSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+    pub fn new(
+        settings: EndpointSettings,
+        clock: Arc<dyn Clock>,
+        counter: Arc<dyn TokenCounter>,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             transport: Transport::new(&settings, Arc::clone(&clock))?,
             wishes: Wishes { temperature: settings.temperature, max_completion_tokens: settings.max_completion_tokens },
@@ -129,6 +165,7 @@ impl Endpoint {
             limits: Limits::new(settings.max_parallel_calls, settings.requests_per_minute, settings.tokens_per_minute),
             breaker: Mutex::new(Breaker::new(settings.breaker_failures, settings.breaker_pause)),
             clock,
+            counter,
             sleep: Arc::new(|pause| tokio::time::sleep(pause).boxed()),
         })
     }
@@ -140,7 +177,8 @@ impl Endpoint {
     /// [`ModelError::Refused`] and [`ModelError::Unavailable`]; the reason holds no content of messages.
     pub async fn complete(&self, prompt: &Prompt) -> Result<Completion, ModelError> {
         self.breaker().look(self.clock.now()).map_err(shut)?;
-        let _place = self.limits.enter(prompt.tokens).await;
+        let tokens = || prompt.tokens(&*self.counter);
+        let _place = self.limits.enter(tokens).await;
         // Meanwhile it may have opened.
         let pass = if prompt.for_read {
             self.breaker().look_closed().map_err(shut)?;
@@ -158,7 +196,7 @@ impl Endpoint {
             Ok(completion) => {
                 let usage = completion.usage.unwrap_or_default();
                 let Usage { input, cached, output } = usage;
-                self.limits.count_tokens(output.saturating_add(input.saturating_sub(prompt.tokens)));
+                self.limits.count_tokens(|| output.saturating_add(input.saturating_sub(tokens())));
                 let cut_off = completion.cut_off;
                 tracing::debug!(model = prompt.model, input, cached, output, cut_off, ms, "the model answered");
             }

@@ -24,7 +24,7 @@ fn message(role: Role, content: &str) -> Message {
 
 fn lines(messages: Vec<Message>, first: u32) -> Vec<Line> {
     let blob = Blob { data: BlobData::Chat { messages }, fields: None, created_at: Timestamp::UNIX_EPOCH };
-    lines_of(Uuid::nil(), &blob, first, &policy().time_zone, &Tokeniser::start())
+    lines_of(Uuid::nil(), &blob, first, &policy().time_zone)
 }
 
 fn request(lines: Vec<Line>, profile: Vec<Slot>, policy: Policy) -> Request {

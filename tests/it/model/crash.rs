@@ -42,13 +42,36 @@ fn calls_after_death_at(point: &str, script: impl IntoIterator<Item = Turn>) -> 
     endpoint.calls()
 }
 
+/// A server that dies with the answer recorded and not used, since a client wrote the profile while the model thought;
+/// and the endpoint, called once.
+fn die_with_the_answer() -> (Endpoint, World) {
+    const POINT: &str = "after_record_answer";
+    let (turn, gate) = Turn::gate();
+    let endpoint = Endpoint::start([turn]);
+    let world = world(&endpoint.base_url(), &[]);
+    let running = world.start(&[("CRASH_POINT", POINT)]);
+    (0..3).for_each(|_| drop(world.must_say(&running.client, 0)));
+    scope(|threads| {
+        let (client, user) = (running.client.clone(), &world.users[0]);
+        let flushing = client.clone();
+        threads.spawn(move || flushing.flush(user).is_ok());
+        endpoint.wait_for_calls(1);
+        let slot = serde_json::json!({"content": "no", "attributes": {"topic": "work", "sub_topic": "title"}});
+        let slot = client.call("POST", &format!("/users/profile/{user}"), Some(&slot)).unwrap();
+        let slot = slot["id"].as_str().unwrap();
+        client.call("DELETE", &format!("/users/profile/{user}/{slot}"), None).unwrap();
+        drop(gate);
+        running.wait_for(POINT);
+        running.server.kill();
+    });
+    (endpoint, world)
+}
+
 /// Only who takes a batch up looks for an answer. It finds that of the first server, and dies, too.
 #[test]
 fn after_read_answer() {
     const POINT: &str = "after_read_answer";
-    let endpoint = Endpoint::start([]);
-    let world = world(&endpoint.base_url(), &[]);
-    die_at(&world, "after_record_answer");
+    let (endpoint, world) = die_with_the_answer();
     flush_and_die(&world, world.start(&[("CRASH_POINT", POINT)]), POINT);
     let running = take_up(&world);
     assert_eq!(running.client.event_lines(&world.users[0]).len(), 3);
@@ -65,7 +88,12 @@ fn after_answer() {
 
 #[test]
 fn after_record_answer() {
-    assert_eq!(calls_after_death_at("after_record_answer", []), 1);
+    let (endpoint, world) = die_with_the_answer();
+    let running = take_up(&world);
+    assert_eq!(running.client.event_lines(&world.users[0]).len(), 3);
+    running.server.kill();
+    world.check();
+    assert_eq!(endpoint.calls(), 1);
 }
 
 /// The batch was given back after an outage, and whoever waited was not told.

@@ -29,7 +29,7 @@ fn policy(strict: bool, max_memo_tokens: u32) -> Policy {
 
 fn line(number: u32, role: Role, text: &str) -> Line {
     let blob_id = BlobId(Uuid::nil());
-    Line { number, blob_id, message: number - 1, role, alias: None, said_on: Some(SAID), text: text.into(), tokens: 1 }
+    Line { number, blob_id, message: number - 1, role, alias: None, said_on: Some(SAID), text: text.into() }
 }
 
 fn user(texts: &[&str]) -> Vec<Line> {

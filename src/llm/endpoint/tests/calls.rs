@@ -79,7 +79,7 @@ fn settings_that_cannot_be_sent() {
     let bad = |change: fn(&mut EndpointSettings)| {
         let mut settings = settings("http://127.0.0.1:1/v1");
         change(&mut settings);
-        let error = Endpoint::new(settings, Arc::new(ManualClock::new())).err().unwrap();
+        let error = Endpoint::new(settings, Arc::new(ManualClock::new()), Arc::new(Twenty)).err().unwrap();
         let shown = format!("{error:?}");
         assert!(!shown.contains("secret"), "{shown}");
         error.to_string()

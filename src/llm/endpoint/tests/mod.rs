@@ -36,14 +36,25 @@ fn settings(url: &str) -> EndpointSettings {
     }
 }
 
+/// The system message of [`prompt`].
+const SYSTEM: &str = "You extract.";
+
 fn prompt() -> Prompt {
     Prompt {
         model: "small".to_owned(),
-        system: "You extract.".into(),
-        messages: vec![("user", SECRET_TEXT.to_owned()), ("assistant", "{".to_owned())],
+        system: Arc::new(SYSTEM.to_owned().into()),
+        messages: vec![("user", SECRET_TEXT.to_owned().into()), ("assistant", "{".to_owned().into())],
         schema: Arc::new(AnswerSchema::new("draft", &json!({"type": "object", "required": ["slots"]})).unwrap()),
         for_read: false,
-        tokens: 20,
+    }
+}
+
+/// Says that [`prompt`] has 20 tokens: those of the system message.
+struct Twenty;
+
+impl TokenCounter for Twenty {
+    fn count(&self, text: &str) -> u32 {
+        if text == SYSTEM { 20 } else { 0 }
     }
 }
 
@@ -65,7 +76,7 @@ impl Fixture {
         let mut settings = settings(&provider.url);
         change(&mut settings);
         let clock = Arc::new(ManualClock::new());
-        let mut endpoint = Endpoint::new(settings, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+        let mut endpoint = Endpoint::new(settings, Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(Twenty)).unwrap();
         let pauses = Arc::new(Mutex::new(Vec::new()));
         let made = Arc::clone(&pauses);
         endpoint.sleep = Arc::new(move |pause| {
