@@ -5,6 +5,7 @@ mod letters;
 mod processes;
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{BufferStatus, EngineError, Flushed};
@@ -372,7 +373,8 @@ async fn an_actor_that_panics_is_replaced_and_asked_again() {
 
 #[actix::test]
 async fn a_flush_that_panics_is_told_and_tried_again() {
-    let world = World::new();
+    // So few tokens that the text has to be counted.
+    let world = World::with(|settings| Arc::make_mut(&mut settings.flush).max_tokens = 2);
     let user = world.user().await;
     world.insert(&user, "hello").await.unwrap();
     world.counter.panic_once();

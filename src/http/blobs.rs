@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use memory::blob::{Blob, BlobData, BlobType};
-use memory::ids::BlobId;
+use memory::ids::{BlobId, UserId};
 use memory::ports::FlushResult;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::body::Body;
 use super::call::Call;
@@ -55,6 +56,7 @@ pub(super) async fn insert(call: Call, body: Body) -> Reply<InsertedData> {
     let mut input = call.input();
     let user = input.user();
     let wait = input.flag("wait_process", false);
+    let key = input.idempotency_key();
     let read = match insert::read_typed(&body) {
         Some(read) => {
             input.finish()?;
@@ -65,8 +67,16 @@ pub(super) async fn insert(call: Call, body: Body) -> Reply<InsertedData> {
     let engine = call.engine()?;
     let created_at = read.created_at.unwrap_or_else(|| engine.now());
     let blob = Blob { data: read.data, fields: read.fields, created_at };
-    let inserted = engine.insert(&call.key(user), BlobId(engine.fresh_id()), blob, wait).await?;
+    let inserted = match read.blob_id.or_else(|| key.map(|key| blob_of(user, &key))) {
+        Some(chosen) => engine.insert_once(&call.key(user), chosen, blob, wait).await?,
+        None => engine.insert(&call.key(user), BlobId(engine.fresh_id()), blob, wait).await?,
+    };
     Ok(Answer(InsertedData { id: inserted.id, chat_results: inserted.results }))
+}
+
+/// The blob of an `Idempotency-Key`: whoever sends the key again means the same one.
+fn blob_of(user: UserId, key: &str) -> BlobId {
+    BlobId(Uuid::new_v5(&user.0, key.as_bytes()))
 }
 
 /// `GET /blobs/{user_id}/{blob_id}`

@@ -23,6 +23,10 @@ pub(super) const MAX_DAYS: u32 = 36_500;
 pub(super) const MAX_PAGE: u32 = 1_000_000;
 /// Characters of a search query.
 pub(super) const MAX_QUERY_CHARS: usize = 10_000;
+/// The header by which a client marks a write that it may send again.
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Characters of its value at most.
+const MAX_KEY_CHARS: usize = 255;
 
 /// The input of a request.
 ///
@@ -91,6 +95,18 @@ impl<'r> Input<'r> {
 
     fn wrong(&mut self, kind: &'static str, name: &'static str, msg: impl Into<std::borrow::Cow<'static, str>>) {
         self.problems.note(kind, vec!["query".into(), name.into()], msg);
+    }
+
+    /// The value of `Idempotency-Key`.
+    pub(super) fn idempotency_key(&mut self) -> Option<String> {
+        let key = self.request.headers().get(IDEMPOTENCY_KEY)?;
+        // Visible characters of ASCII and blanks.
+        let key = key.to_str().ok().map(str::trim).filter(|key| (1..=MAX_KEY_CHARS).contains(&key.len()));
+        if key.is_none() {
+            let problem = format!("must be 1 to {MAX_KEY_CHARS} printable ASCII characters");
+            self.problems.note("string_type", vec!["header".into(), IDEMPOTENCY_KEY.into()], problem);
+        }
+        key.map(str::to_owned)
     }
 
     /// A truth value.

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use memory::blob::{BlobData, BlobType, Message, TranscriptStamp};
+use memory::ids::BlobId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -13,7 +14,7 @@ use super::invalid::{Problems, Step};
 use super::messages::{self, Object};
 use super::node::Node;
 use super::reply::Failure;
-use super::stamp;
+use super::{parse, stamp};
 
 /// What a client inserts.
 #[derive(Clone, PartialEq, Debug)]
@@ -21,11 +22,15 @@ pub(super) struct Insert {
     pub(super) data: BlobData,
     pub(super) fields: Option<Map<String, Value>>,
     pub(super) created_at: Option<Timestamp>,
+    /// The id that the client has chosen for it.
+    pub(super) blob_id: Option<BlobId>,
 }
 
 #[derive(Deserialize)]
 struct Typed<'a> {
     blob_type: BlobType,
+    #[serde(default)]
+    blob_id: Option<String>,
     #[serde(borrow)]
     blob_data: &'a RawValue,
     #[serde(default)]
@@ -72,7 +77,9 @@ pub(super) fn read_typed(body: &Body) -> Option<Insert> {
         Some(text) => stamp::read_text(&text).map(Some),
     };
     let (created_at, _) = (instant(typed.created_at)?, instant(typed.updated_at)?);
-    Some(Insert { data: typed_data(typed.blob_type, typed.blob_data.get())?, fields: typed.fields, created_at })
+    let blob_id = typed.blob_id.map(|text| parse::own_id(&text)).transpose().ok()?.map(BlobId);
+    let data = typed_data(typed.blob_type, typed.blob_data.get())?;
+    Some(Insert { data, fields: typed.fields, created_at, blob_id })
 }
 
 fn typed_data(blob_type: BlobType, json: &str) -> Option<BlobData> {
@@ -116,11 +123,12 @@ pub(super) fn read(mut input: Input<'_>, body: &Body) -> Result<Insert, Failure>
         let fields = root.get("fields").optional_map(problems);
         let created_at = root.get("created_at").optional_instant(problems);
         root.get("updated_at").optional_instant(problems);
-        Some((blob_type, data, fields, created_at))
+        let blob_id = root.get("blob_id").optional_own_id(problems).map(BlobId);
+        Some((blob_type, data, fields, created_at, blob_id))
     });
     input.finish()?;
     // Without a problem there is a request.
-    let Some((blob_type, data, fields, created_at)) = request else { return Err(Problems::default().into()) };
+    let Some((blob_type, data, fields, created_at, blob_id)) = request else { return Err(Problems::default().into()) };
     let (mut problems, value) = (Problems::default(), Value::Object(data));
     let root = Node::root(&value, vec![Step::from("blob_data")]);
     let Some(data) = data_of(blob_type, &root, &mut problems) else {
@@ -129,7 +137,7 @@ pub(super) fn read(mut input: Input<'_>, body: &Body) -> Result<Insert, Failure>
     if !problems.is_empty() {
         return Err(Failure::bad_request(format!("not a blob of type {blob_type}: {}", problems.sentence())));
     }
-    Ok(Insert { data, fields, created_at })
+    Ok(Insert { data, fields, created_at, blob_id })
 }
 
 fn blob_type(node: Node<'_>, problems: &mut Problems) -> BlobType {
@@ -198,10 +206,12 @@ mod tests {
             r#""code", "blob_data": {"language": "rust", "content": "c"}"#,
             r#""transcript", "blob_data": {"transcripts": [{"content": "x", "start_timestamp_in_seconds": 0}]}"#,
         ] {
-            let json = format!(r#"{{"blob_type": {data}, "fields": {{"k": "v"}}, "created_at": "2024-05-06"}}"#);
+            let more = r#""created_at": "2024-05-06", "blob_id": "0190A5C41E0B7CC38F3C1B2D3E4F5061""#;
+            let json = format!(r#"{{"blob_type": {data}, "fields": {{"k": "v"}}, {more}}}"#);
             let typed = read_typed(&Body::of(&json)).expect(&json);
             assert_eq!(slow(&json).as_ref(), Ok(&typed));
             assert_eq!(typed.created_at, "2024-05-06T00:00:00Z".parse().ok());
+            assert_eq!(typed.blob_id.unwrap().to_string(), "0190a5c4-1e0b-7cc3-8f3c-1b2d3e4f5061");
         }
     }
 
@@ -213,6 +223,8 @@ mod tests {
             (r#"{"blob_type": 5, "blob_data": {}}"#, "body.blob_type: must be chat, summary"),
             (r#"{"blob_type": "doc", "blob_data": 5}"#, "body.blob_data: must be an object"),
             (r#"{"blob_type": "doc", "blob_data": {}, "created_at": "soon"}"#, "body.created_at: must be a date"),
+            (r#"{"blob_type": "doc", "blob_data": {}, "blob_id": "7"}"#, "body.blob_id: must be a UUID"),
+            (r#"{"blob_type": "doc", "blob_data": {}, "blob_id": 7}"#, "body.blob_id: must be a UUID"),
             (r#"["doc", {"content": "x"}]"#, "body: must be an object"),
             (r#"{"blob_type": "image", "blob_data": {}}"#, "501 blobs of type image are not supported"),
             (r#"{"blob_type": "doc", "blob_data": {}}"#, "400 not a blob of type doc: blob_data.content: required"),
@@ -261,7 +273,7 @@ mod tests {
             blob_type in prop::sample::select(&["chat", "summary", "doc", "code", "transcript", "image", "x"][..]),
             message in object(&["role", "content", "alias", "created_at", "start_timestamp_in_seconds", "speaker"]),
             mut data in object(&["summary", "content", "language", "src"]),
-            rest in object(&["fields", "created_at", "updated_at", "more"]),
+            rest in object(&["fields", "created_at", "updated_at", "blob_id", "more"]),
         ) {
             for key in ["messages", "transcripts"] {
                 data[key] = serde_json::json!([message]);

@@ -151,6 +151,15 @@ impl<'v> Node<'v> {
         instant
     }
 
+    /// An id of whatever version, null or nothing.
+    pub(super) fn optional_own_id(self, problems: &mut Problems) -> Option<Uuid> {
+        if self.is_none() {
+            return None;
+        }
+        let read = |text: &str| parse::own_id(text).ok();
+        self.choice(problems, "uuid_parsing", "must be a UUID", read)
+    }
+
     /// An id, null or nothing.
     pub(super) fn optional_id(self, problems: &mut Problems) -> Option<Uuid> {
         match self.value? {

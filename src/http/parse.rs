@@ -36,7 +36,7 @@ pub(super) fn id(text: &str) -> Result<Uuid, BadId> {
     if known { Ok(id) } else { Err(BadId::Version) }
 }
 
-/// An id that only this server gives out, of whatever version.
+/// An id of whatever version.
 pub(super) fn own_id(text: &str) -> Result<Uuid, BadId> {
     Uuid::parse_str(text).map_err(|_| BadId::Parsing)
 }

@@ -76,6 +76,27 @@ impl Engine {
         Ok(Inserted { id, results })
     }
 
+    /// As [`Engine::insert`], for a blob whose id the client has chosen and may have sent before: it is appended and
+    /// takes effect once. The journal knows those that it holds; of the others the store remembers which are settled, for
+    /// as long as `applied_blobs_retention`. One that is settled is not flushed again, so nothing is waited for.
+    ///
+    /// # Errors
+    /// Those of [`Engine::insert`].
+    pub async fn insert_once(
+        &self,
+        key: &UserKey,
+        id: BlobId,
+        blob: Blob,
+        wait: bool,
+    ) -> Result<Inserted, EngineError> {
+        match self.ports().store.is_settled(key, id).await {
+            Ok(true) => Ok(Inserted { id, results: Vec::new() }),
+            // Without the store, what is settled is appended again, and found to be so by its flush.
+            Ok(false) | Err(StoreError::Unavailable(_)) => self.insert(key, id, blob, wait).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn too_many_inserts(&self) -> EngineError {
         if self.0.inserts.is_closed() {
             return EngineError::unavailable("the server is stopping; it");

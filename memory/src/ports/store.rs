@@ -354,6 +354,9 @@ pub trait Store: Send + Sync + 'static {
     /// no older journal brings it back. One that took effect already stays as it is.
     async fn withdraw_blob(&self, key: &UserKey, id: BlobId, now: Timestamp) -> Result<(), StoreError>;
 
+    /// Whether a blob of this user is settled: it has taken effect, was withdrawn or is in a dead letter.
+    async fn is_settled(&self, key: &UserKey, id: BlobId) -> Result<bool, StoreError>;
+
     /// Commits a flush: see [`CommitReply`]. The order of the checks is: outcome, user, blobs, revision.
     async fn commit(&self, commit: &Commit) -> Result<CommitReply, StoreError>;
 

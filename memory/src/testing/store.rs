@@ -299,6 +299,10 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn is_settled(&self, key: &UserKey, id: BlobId) -> Result<bool, StoreError> {
+        self.on(key, |rows| rows.is_applied(id) || rows.is_dead(id))
+    }
+
     async fn commit(&self, commit: &Commit) -> Result<CommitReply, StoreError> {
         self.call(|state| state.users.entry(commit.owner.key.clone()).or_default().commit(commit))
     }

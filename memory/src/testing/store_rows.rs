@@ -201,7 +201,7 @@ impl UserRows {
     }
 
     /// True when a blob is in a dead letter.
-    fn is_dead(&self, id: BlobId) -> bool {
+    pub(super) fn is_dead(&self, id: BlobId) -> bool {
         self.dead.values().flat_map(|dead| &dead.letter.blobs).any(|stored| stored.blob.id == id)
     }
 

@@ -60,8 +60,7 @@ pub(super) async fn commit(conn: &mut PgConnection, commit: &Commit) -> Result<C
         insert(conn, key, commit.flush_id, &record, commit.now).await?;
         return Ok(CommitReply::UserGone);
     };
-    let select = query_scalar(DONE).user(key).bind(uuids(&commit.blob_ids)).bind(!commit.retried);
-    let done: Vec<Uuid> = select.fetch_all(&mut *conn).await?;
+    let done = done(conn, key, &commit.blob_ids, !commit.retried).await?;
     if !done.is_empty() {
         let before = commit.blob_ids.iter().filter(|id| done.contains(&id.0)).copied().collect::<Vec<BlobId>>();
         return Ok(CommitReply::AppliedBefore(before));
@@ -77,6 +76,15 @@ pub(super) async fn commit(conn: &mut PgConnection, commit: &Commit) -> Result<C
     }
     apply(conn, commit).await?;
     Ok(CommitReply::Done)
+}
+
+/// Those of the blobs that have taken effect or, with `dead`, are in a dead letter.
+async fn done(conn: &mut PgConnection, key: &UserKey, ids: &[BlobId], dead: bool) -> Result<Vec<Uuid>, DatabaseError> {
+    Ok(query_scalar(DONE).user(key).bind(uuids(ids)).bind(dead).fetch_all(conn).await?)
+}
+
+pub(super) async fn is_settled(conn: &mut PgConnection, key: &UserKey, id: BlobId) -> Result<bool, DatabaseError> {
+    Ok(!done(conn, key, &[id], true).await?.is_empty())
 }
 
 async fn apply(conn: &mut PgConnection, commit: &Commit) -> Result<(), DatabaseError> {

@@ -183,6 +183,10 @@ impl Store for PostgresStore {
         Ok(self.database.write(key.clone(), move |conn, key| Box::pin(blobs::withdraw(conn, key, id, now))).await?)
     }
 
+    async fn is_settled(&self, key: &UserKey, id: BlobId) -> Result<bool, StoreError> {
+        Ok(self.database.single(key.clone(), move |conn, key| Box::pin(flushes::is_settled(conn, key, id))).await?)
+    }
+
     async fn commit(&self, commit: &Commit) -> Result<CommitReply, StoreError> {
         let commit = Arc::new(commit.clone());
         let at_once = self.database.single(commit.clone(), |conn, commit| Box::pin(commit::at_once(conn, commit)));

@@ -98,6 +98,10 @@ async fn apply(conn: &mut SqliteConnection, commit: &Commit) -> Result<(), Datab
     Ok(())
 }
 
+pub(super) async fn is_settled(conn: &mut SqliteConnection, key: &UserKey, id: BlobId) -> Result<bool, DatabaseError> {
+    Ok(!found(conn, key, APPLIED, &[id]).await?.is_empty() || !found(conn, key, DEAD, &[id]).await?.is_empty())
+}
+
 /// Those of the blobs that `sql` finds, in the order given.
 pub(super) async fn found(
     conn: &mut SqliteConnection,

@@ -221,6 +221,12 @@ impl Store for SqliteStore {
         Ok(work.await?)
     }
 
+    async fn is_settled(&self, key: &UserKey, id: BlobId) -> Result<bool, StoreError> {
+        let key = key.clone();
+        let work = self.database.read(move |conn| Box::pin(async move { flushes::is_settled(conn, &key, id).await }));
+        Ok(work.await?)
+    }
+
     async fn commit(&self, commit: &Commit) -> Result<CommitReply, StoreError> {
         let commit = commit.clone();
         let work = self.database.write(move |conn| Box::pin(async move { flushes::commit(conn, &commit).await }));

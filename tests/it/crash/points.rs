@@ -2,7 +2,7 @@
 
 use std::thread::scope;
 
-use super::client::PATIENCE;
+use super::client::{Client, PATIENCE};
 use super::ledger::Fate;
 use super::world::{Running, World};
 
@@ -37,6 +37,37 @@ fn flush_dies_at(point: &str) {
     }
     assert_eq!(world.ledger.count(Fate::Acknowledged), 2 * 4 * USERS);
     world.check();
+}
+
+/// A client that heard nothing sends the insert again: it takes effect once.
+#[test]
+fn a_repeated_insert_after_a_crash() {
+    let world = World::new(1);
+    let user = &world.users[0];
+    let body = serde_json::json!({
+        "blob_type": "chat",
+        "blob_id": uuid::Uuid::new_v4(),
+        "blob_data": {"messages": [{"role": "user", "content": "I like tea."}]},
+    });
+    let insert = |client: &Client| client.call("POST", &format!("/blobs/insert/{user}"), Some(&body));
+    let running = world.start(&[("CRASH_POINT", "after_append")]);
+    scope(|threads| {
+        let client = running.client.clone();
+        threads.spawn(move || insert(&client).is_ok());
+        running.wait_for("after_append");
+        running.server.kill();
+    });
+    for flushes in [false, true] {
+        let running = world.start(&[]);
+        assert_eq!(insert(&running.client).unwrap()["id"], body["blob_id"]);
+        if flushes {
+            running.client.flush(user).unwrap();
+            assert_eq!(insert(&running.client).unwrap()["id"], body["blob_id"]);
+            assert_eq!(running.client.capacity(user, "idle"), serde_json::json!([]));
+            assert_eq!(running.client.event_lines(user), ["I like tea."]);
+        }
+        running.server.kill();
+    }
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(listing());
     cases.extend(flushing());
     cases.extend(triggering());
+    cases.extend(repeated());
     cases
 }
 
@@ -240,6 +241,51 @@ fn triggering() -> Vec<Case> {
         capacity("nothing is under way", "processing"),
         capacity("nothing failed", "failed"),
         case("chats are gone", "GET", "/users/blobs/{full}/chat").data(ids(json!([]))),
+    ]
+}
+
+/// Inserts that a client sends again, since it does not know whether they arrived.
+fn repeated() -> Vec<Case> {
+    let named = |id: Value, text: &str| {
+        let mut body = says(text);
+        body["blob_id"] = id;
+        body
+    };
+    let chosen = |name, text| insert(name, named(json!("{fresh}"), text));
+    let first = json!({"id": "{fresh}", "chat_results": []});
+    let keyed = |name, user: &str, key: &str| {
+        let case = case(name, "POST", format!("/blobs/insert/{{{user}}}")).json(says("I like tea."));
+        case.header("Idempotency-Key", key)
+    };
+    let same = |kept: &str| json!({"id": format!("{{{kept}}}"), "chat_results": []});
+    let waiting = |user: &str, ids: Value| {
+        let path = format!("/users/buffer/capacity/{{{user}}}/chat?status=idle");
+        case("what waits", "GET", path).data(json!({ "ids": ids }))
+    };
+    let bad_key = json!([["string_type", ["header", "idempotency-key"]]]);
+    vec![
+        case("a user", "POST", "/users").json(json!({})).keep("user", "/data/id"),
+        chosen("an id of the client's", "My name is Gus.").data(first.clone()),
+        chosen("the same again", "My name is Gus.").data(first.clone()),
+        chosen("with another text", "My name is Ada.").data(first.clone()),
+        waiting("user", json!(["{fresh}"])),
+        insert("no id", named(json!(null), "I live in Paris.")).data(inserted()).keep("other", "/data/id"),
+        waiting("user", json!(["{fresh}", "{other}"])),
+        case("a flush", "POST", "/users/buffer/{user}/chat?wait_process=true"),
+        chosen("again after the flush", "My name is Gus.").data(first),
+        waiting("user", json!([])),
+        case("it has happened once", "GET", "/users/event/{user}").data(json!({"events": "$list:1", "gists": []})),
+        insert("a bad id", named(json!("seven"), "x")).problems(json!([["uuid_parsing", ["body", "blob_id"]]])),
+        insert("no text", named(json!(7), "x")).problems(json!([["uuid_parsing", ["body", "blob_id"]]])),
+        keyed("a key", "user", "order 66").data(inserted()).keep("keyed", "/data/id"),
+        keyed("the key again", "user", "order 66").data(same("keyed")),
+        keyed("another key", "user", "order 67").data(inserted()).keep("next", "/data/id"),
+        waiting("user", json!(["{keyed}", "{next}"])),
+        case("another user", "POST", "/users").json(json!({})).keep("stranger", "/data/id"),
+        keyed("the key of another", "stranger", "order 66").data(inserted()).keep("theirs", "/data/id"),
+        waiting("stranger", json!(["{theirs}"])),
+        keyed("an empty key", "user", " ").problems(bad_key.clone()),
+        keyed("a long key", "user", &"k".repeat(256)).problems(bad_key),
     ]
 }
 

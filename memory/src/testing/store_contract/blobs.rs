@@ -1,9 +1,9 @@
 //! Blobs that outlive their flush.
 
-use super::kit::{Kit, at, blob_id, commit, key_in, stored};
+use super::kit::{Kit, at, blob_id, commit, flush_id, key_in, letter, record, stored};
 use crate::blob::BlobType;
 use crate::ids::{BlobId, Owner};
-use crate::ports::{Commit, CommitReply, Page, StoredBlob};
+use crate::ports::{Commit, CommitReply, FlushOutcome, Page, StoredBlob};
 use crate::testing::texts;
 
 async fn keep(kit: &Kit, owner: &Owner, keep: &[StoredBlob]) {
@@ -97,4 +97,22 @@ pub async fn a_withdrawn_blob_takes_no_effect(kit: Kit) {
     let stranger = key_in("suite");
     kit.store.withdraw_blob(&stranger, withdrawn, at(6)).await.unwrap();
     assert_eq!(kit.harness.rows_of(&stranger).await, 0);
+}
+
+pub async fn a_settled_blob_is_known(kit: Kit) {
+    let (owner, other) = (kit.owner().await, kit.owner().await);
+    let [applied, withdrawn, dead, fresh] = [blob_id(), blob_id(), blob_id(), blob_id()];
+    let plan = kit.plan(&owner, at(5)).await;
+    kit.done(&Commit { blob_ids: vec![applied], ..plan }).await;
+    kit.store.withdraw_blob(&owner.key, withdrawn, at(6)).await.unwrap();
+    let letter = letter(&[stored(dead, BlobType::Chat, at(1))]);
+    kit.store.end_flush(&owner, flush_id(), &record(FlushOutcome::Dead), Some(&letter), at(7)).await.unwrap();
+    let settled = async |owner: &Owner, id| kit.store.is_settled(&owner.key, id).await.unwrap();
+    for id in [applied, withdrawn, dead] {
+        assert!(settled(&owner, id).await && !settled(&other, id).await);
+    }
+    assert!(!settled(&owner, fresh).await);
+    kit.store.delete_user(&owner.key, at(8)).await.unwrap();
+    let next = kit.create(&owner.key).await;
+    assert!(!settled(&next, applied).await, "another life inherits nothing");
 }

@@ -68,6 +68,7 @@ macro_rules! store_contract_tests {
                 blobs_of_one_instant_come_last_stored_first
                 a_blob_is_deleted
                 a_withdrawn_blob_takes_no_effect
+                a_settled_blob_is_known
                 blob_text_round_trips;
             commits:
                 a_commit_stores_everything
