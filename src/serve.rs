@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Arbiter, System};
-use actors::{Engine, EngineSettings, Ports};
+use actors::{Engine, EngineSettings, Ports, RateSettings};
 use anyhow::Context;
 use memory::buffer::BufferLimits;
 use memory::flush::FlushSettings;
@@ -213,6 +213,10 @@ fn engine_settings(config: &Config, model: &dyn LanguageModel) -> EngineSettings
         max_active_users: config.max_active_users,
         actor_idle: config.actor_idle,
         sweep_interval: config.sweep_interval,
+        rates: RateSettings {
+            requests: NonZeroU32::new(config.project_requests_per_minute),
+            tokens: NonZeroU32::new(config.project_tokens_per_minute),
+        },
         max_inflight_inserts: config.max_inflight_inserts,
         search_max_gists: u32::try_from(config.search_max_gists).unwrap_or(u32::MAX),
         filter_by_model: config.profile_filter == crate::config::ProfileFilterBy::Model,

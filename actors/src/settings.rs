@@ -7,6 +7,7 @@ use memory::ids::IdSource;
 use memory::ports::{Advisor, ChangeFeed, Clock, Journal, LanguageModel, Store, TokenCounter};
 
 use crate::doubt::Doubt;
+use crate::rates::RateSettings;
 
 /// What the engine works with. Cheap to clone.
 #[derive(Clone)]
@@ -50,6 +51,8 @@ pub struct EngineSettings {
     pub actor_idle: Duration,
     /// How often the sweeper looks for what is due (`sweep_interval_ms`).
     pub sweep_interval: Duration,
+    /// What one project may ask for in a minute.
+    pub rates: RateSettings,
     /// Inserts under way at the same time (`max_inflight_inserts`).
     pub max_inflight_inserts: usize,
     /// Gists of one user that are searched: the newest (`search_max_gists`).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::System;
-use actors::{Doubt, Engine, EngineSettings, Ports};
+use actors::{Doubt, Engine, EngineSettings, Ports, RateSettings};
 use criterion::Criterion;
 use memory::blob::BlobType;
 use memory::buffer::BufferLimits;
@@ -156,6 +156,7 @@ fn settings() -> EngineSettings {
         max_active_users: USERS * 2,
         actor_idle: NEVER,
         sweep_interval: NEVER,
+        rates: RateSettings::default(),
         max_inflight_inserts: 4_096,
         search_max_gists: 1_000,
         filter_by_model: false,

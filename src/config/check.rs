@@ -13,7 +13,7 @@ use super::{Config, LlmStyle, ProfileFilterBy, show};
 
 /// The least and the greatest value of every numeric key. The upper ends are far beyond sense: they catch slips of
 /// the unit (milliseconds for seconds) and keep sums of them from overflowing.
-const RANGES: [(&str, u64, u64); 39] = [
+const RANGES: [(&str, u64, u64); 41] = [
     ("port", 0, 65_535),
     ("max_body_bytes", 1_024, 1 << 30),
     ("http_workers", 0, 1_024),
@@ -35,6 +35,8 @@ const RANGES: [(&str, u64, u64); 39] = [
     ("applied_blobs_retention_days", 1, 36_500),
     ("max_active_users", 1, 10_000_000),
     ("actor_idle_seconds", 1, 86_400),
+    ("project_requests_per_minute", 0, 100_000_000),
+    ("project_tokens_per_minute", 0, 4_000_000_000),
     ("max_inflight_inserts", 1, 1_000_000),
     ("max_waiting_per_user", 1, 100_000),
     ("search_max_gists", 1, 1_000_000),

@@ -97,6 +97,10 @@ pub struct Config {
     /// Time without a request after which a user leaves memory.
     #[serde(rename = "actor_idle_seconds", deserialize_with = "seconds")]
     pub actor_idle: Duration,
+    /// Requests per minute of one project; 0: no limit.
+    pub project_requests_per_minute: u32,
+    /// Tokens per minute that one project may insert; 0: no limit.
+    pub project_tokens_per_minute: u32,
     /// Inserts that may be under way on the whole server.
     pub max_inflight_inserts: usize,
     /// Requests that may wait for one user.

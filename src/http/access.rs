@@ -8,6 +8,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, ResponseError as _, web};
+use actors::Engine;
 use memory::ids::ProjectId;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -147,7 +148,12 @@ pub(super) async fn guard<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let access = request.app_data::<web::Data<Access>>().cloned();
     let checked = access.map_or(Err(Failure::Unauthorized), |access| access.check(request.headers()));
-    match checked {
+    let engine = request.app_data::<web::Data<Engine>>();
+    let admitted = |project: ProjectId| match engine {
+        Some(engine) => engine.admit(&project).map(|()| project).map_err(Failure::Engine),
+        None => Ok(project),
+    };
+    match checked.and_then(admitted) {
         Ok(project) => {
             request.extensions_mut().insert(Caller(project));
             next.call(request).await.map(ServiceResponse::map_into_boxed_body)

@@ -59,6 +59,7 @@ impl Engine {
         self.check_running()?;
         let permit = self.0.inserts.try_acquire().map_err(|_| self.too_many_inserts())?;
         let blob = Arc::new(self.weigh(id, blob).await?);
+        self.0.rates.insert(&key.project, blob.tokens)?;
         // What answers at once is always waited for: a read after the insert sees its effect.
         let immediate = self.ports().model.is_immediate();
         let waiting = self.call(key, Append { blob, wait: wait || immediate }).await?;

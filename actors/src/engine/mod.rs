@@ -18,7 +18,7 @@ use std::time::Duration;
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use memory::context::Packer;
-use memory::ids::UserKey;
+use memory::ids::{ProjectId, UserKey};
 use memory::outage::Outage;
 use memory::ports::{Change, TokenCounter};
 use tokio::runtime::Handle;
@@ -31,6 +31,7 @@ use crate::cache::CacheBudget;
 use crate::error::EngineError;
 use crate::flush_pool::{Drain, FlushPool, Observe, PoolState};
 use crate::flush_run::FlushRunner;
+use crate::rates::Rates;
 use crate::registry::{Leased, Registry};
 use crate::settings::{EngineSettings, Ports};
 use crate::sweeper::Sweeper;
@@ -48,6 +49,7 @@ struct Inner {
     packer: Packer,
     /// One permit per insert under way.
     inserts: Semaphore,
+    rates: Rates,
     stop: watch::Sender<bool>,
     sweeper: std::sync::Mutex<Option<JoinHandle<()>>>,
     io: Handle,
@@ -83,7 +85,16 @@ impl Engine {
         let sweeper = Sweeper { context: context.clone(), settings: settings.clone(), outage: Outage::new() };
         let sweeper = io.spawn(sweeper.run(stopped));
         let inserts = Semaphore::new(settings.max_inflight_inserts);
-        Self(Arc::new(Inner { context, settings, packer, inserts, stop, sweeper: Some(sweeper).into(), io }))
+        let rates = Rates::new(settings.rates);
+        Self(Arc::new(Inner { context, settings, packer, inserts, rates, stop, sweeper: Some(sweeper).into(), io }))
+    }
+
+    /// Counts a request of a project that exists.
+    ///
+    /// # Errors
+    /// [`EngineError::Busy`] past its limit per minute.
+    pub fn admit(&self, project: &ProjectId) -> Result<(), EngineError> {
+        self.0.rates.request(project)
     }
 
     /// Stops in order: no new work, then the sweeper, then the flushes under way (as long as `shutdown_timeout`

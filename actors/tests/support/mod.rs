@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
-use actors::{Doubt, Engine, EngineError, EngineSettings, Ports};
+use actors::{Doubt, Engine, EngineError, EngineSettings, Ports, RateSettings};
 use async_trait::async_trait;
 use memory::blob::{Blob, BlobData, Message, Role};
 use memory::buffer::BufferLimits;
@@ -295,6 +295,7 @@ fn settings() -> EngineSettings {
         max_active_users: 2,
         actor_idle: Duration::from_secs(300),
         sweep_interval: Duration::from_secs(1),
+        rates: RateSettings::default(),
         max_inflight_inserts: 200,
         search_max_gists: 1_000,
         filter_by_model: false,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
-use actors::{Doubt, EngineSettings, Ports};
+use actors::{Doubt, EngineSettings, Ports, RateSettings};
 use allocation_counter::measure;
 use jiff::Timestamp;
 use memory::blob::{Blob, BlobData, BlobType, Message, Role};
@@ -91,6 +91,7 @@ fn engine_settings() -> EngineSettings {
         max_active_users: 2,
         actor_idle: hour,
         sweep_interval: hour,
+        rates: RateSettings::default(),
         max_inflight_inserts: 200,
         search_max_gists: 1_000,
         filter_by_model: false,

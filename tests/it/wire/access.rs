@@ -42,6 +42,26 @@ pub(super) fn token_cases() -> Vec<Case> {
     cases
 }
 
+/// Only for a fresh server that takes three requests and some ten tokens a minute.
+pub(super) fn rate_cases() -> Vec<Case> {
+    let past = |parameter: &str| json!({"data": null, "errno": 429, "errmsg": format!("$text:{parameter}")});
+    let insert = |name, text: &str| {
+        let body = json!({"blob_type": "doc", "blob_data": {"content": text}});
+        case(name, "POST", "/blobs/insert/{user}").json(body)
+    };
+    vec![
+        case("first", "POST", "/users").json(json!({})).keep("user", "/data/id"),
+        insert("second, with eight tokens", "one two three four five six seven eight"),
+        insert("third, with more than are left", "one two three four five six seven eight")
+            .status(429, past("project_tokens_per_minute"))
+            .wants_header("Retry-After", "$seconds"),
+        case("fourth", "GET", "/users/profile/{user}")
+            .status(429, past("project_requests_per_minute"))
+            .wants_header("Retry-After", "$seconds"),
+        case("health", "GET", "/healthcheck").data(json!(null)),
+    ]
+}
+
 /// Only for a server that lets the origin <https://app.example> call.
 pub(super) fn origin_cases() -> Vec<Case> {
     let preflight = |name, origin| {

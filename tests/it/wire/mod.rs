@@ -90,6 +90,12 @@ fn a_server_can_keep_chats_under_another_project() {
 }
 
 #[test]
+fn a_server_limits_the_rates_of_a_project() {
+    let rates = [("POWERMEMO_PROJECT_REQUESTS_PER_MINUTE", "3"), ("POWERMEMO_PROJECT_TOKENS_PER_MINUTE", "10")];
+    replay(&Process::start(&rates).base, None, &[("rates", access::rate_cases)]);
+}
+
+#[test]
 fn a_server_whose_model_fails_keeps_dead_letters() {
     let endpoint = Endpoint::start(letters::script());
     let base_url = endpoint.base_url();
