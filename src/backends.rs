@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use memory::ports::{Alone, ChangeFeed, Journal, Store, SystemClock};
+use memory::ports::{Alone, ChangeFeed, Journal, Projects, Store, SystemClock};
 use secrecy::ExposeSecret;
 
 use crate::changes::postgres::PostgresChanges;
@@ -62,8 +62,27 @@ impl Database {
         Ok(Self::Postgres(PostgresDatabase::connect(url.expose_secret(), &options).await?))
     }
 
+    /// Opens it for a command that does not mind whether a server works with it.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub async fn open_beside(config: &Config) -> anyhow::Result<Self> {
+        if config.database_url.is_none() {
+            return Ok(Self::Sqlite(SqliteDatabase::open_beside(&config.data_dir, &SqliteOptions::default()).await?));
+        }
+        Self::open(config).await
+    }
+
     /// The store in it.
     pub fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Sqlite(database) => Arc::new(SqliteStore::new(database.clone())),
+            Self::Postgres(database) => Arc::new(PostgresStore::new(database.clone())),
+        }
+    }
+
+    /// The projects in it.
+    pub fn projects(&self) -> Arc<dyn Projects> {
         match self {
             Self::Sqlite(database) => Arc::new(SqliteStore::new(database.clone())),
             Self::Postgres(database) => Arc::new(PostgresStore::new(database.clone())),
@@ -134,6 +153,8 @@ pub struct Backends {
     pub database: Database,
     /// The system of record.
     pub store: Arc<dyn Store>,
+    /// The projects in it.
+    pub projects: Arc<dyn Projects>,
     /// The durable mirror of the buffers.
     pub journal: Arc<dyn Journal>,
     /// Tells the other processes.
@@ -180,12 +201,12 @@ impl Backends {
             ReadConsistency::Relaxed => RELAXED_TRUST,
             ReadConsistency::Strict => Duration::ZERO,
         };
-        let store = database.store();
+        let (store, projects) = (database.store(), database.projects());
         let journal: Arc<dyn Journal> = match &redis {
             Some(redis) => Arc::new(RedisJournal::new(redis.clone())),
             None => database.journal(),
         };
-        Ok(Self { database, store, journal, changes, relay, cache_trust, places, redis, presence })
+        Ok(Self { database, store, projects, journal, changes, relay, cache_trust, places, redis, presence })
     }
 }
 

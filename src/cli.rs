@@ -9,6 +9,7 @@ use crate::backends::JournalPlace;
 use crate::bench::{BenchArgs, Options as BenchOptions};
 use crate::config::{Inputs, Settings};
 use crate::mock_model::{Faults, Options};
+use crate::projects::ProjectCommand;
 
 /// Where the mock model listens when no flag says otherwise.
 const MOCK_MODEL_ADDRESS: (&str, u16) = ("127.0.0.1", 18_090);
@@ -57,6 +58,9 @@ pub enum Command {
     Migrate,
     /// Check configuration, database, Redis, model endpoint and clocks, and say what to do about each finding.
     Doctor,
+    /// Work on projects: create, list, suspend or delete them, and make their tokens anew.
+    #[command(subcommand)]
+    Project(ProjectCommand),
     /// Work on the journal: what was acknowledged and is not processed yet.
     #[command(subcommand)]
     Journal(JournalCommand),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use powermemo::cli::{Cli, Command, JournalCommand};
 use powermemo::config::{Config, LogFormat, Settings};
-use powermemo::{bench, doctor, mock_model, serve};
+use powermemo::{bench, doctor, mock_model, projects, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Requests are answered with many small allocations on several threads, where the allocator of glibc is slow. Without
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Serve => with_log(&settings(&cli), serve::serve),
         Command::Migrate => with_log(&settings(&cli), serve::migrate),
         Command::Doctor => with_log(&settings(&cli), doctor::doctor),
+        Command::Project(command) => with_log(&settings(&cli), |config| projects::run(config, &command)),
         Command::Journal(JournalCommand::Move { to, abandon }) => {
             with_log(&settings(&cli), |config| serve::move_journal(config, to, abandon))
         }

@@ -89,6 +89,7 @@ async fn run(
     let (model, advisor) = model(config, &counter, &io)?;
     let ports = Ports {
         store: backends.store.clone(),
+        projects: backends.projects.clone(),
         journal: backends.journal.clone(),
         changes: backends.changes.clone(),
         doubt: backends.relay.doubt(),
@@ -142,7 +143,7 @@ fn model(config: &Config, counter: &Arc<dyn TokenCounter>, io: &Handle) -> anyho
     let thinking = config.thinking_llm_model.clone().unwrap_or_else(|| best.clone());
     let model = OpenAiModel::new(endpoint, ModelNames { best, thinking }, counter.clone(), io.clone())?;
     let model = Arc::new(model);
-    let advisor = OpenAiAdvisor::new(model.clone(), Arc::new(config.policy()));
+    let advisor = OpenAiAdvisor::new(model.clone());
     Ok((model, Some(Arc::new(advisor))))
 }
 
@@ -201,6 +202,7 @@ fn engine_settings(config: &Config, model: &dyn LanguageModel) -> EngineSettings
         policy: Arc::new(config.policy()),
     };
     EngineSettings {
+        default_project: ProjectId::from(config.project_id.as_str()),
         buffer: BufferLimits {
             flush_tokens: u64::from(config.max_chat_blob_buffer_token_size),
             max_blobs: u64::from(config.max_buffered_blobs_per_user),

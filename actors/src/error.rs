@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use memory::ids::UserId;
+use memory::ids::{ProjectId, UserId};
 use memory::ports::{JournalError, ModelError, StoreError};
 
 use crate::outages;
@@ -17,6 +17,15 @@ pub enum EngineError {
     /// The id of a new user is taken.
     #[error("a user with this id exists already")]
     UserExists,
+    /// There is no such project, or it is being deleted.
+    #[error("there is no project {0}")]
+    UnknownProject(ProjectId),
+    /// The name of a new project is taken.
+    #[error("a project with this name exists already")]
+    ProjectExists,
+    /// The default project has no token and no status of its own.
+    #[error("this is the default project: its token is ACCESS_TOKEN, and it can be neither suspended nor deleted")]
+    DefaultProject,
     /// A limit of this server is reached. Nothing was stored.
     #[error("{what}: the limit of {limit} ({parameter}) is reached; try again in {} s", retry_after.as_secs())]
     Busy {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::crash_point::crash_point;
 use crate::outages;
+use crate::projects::ProjectCache;
 use crate::registry::Registry;
 use crate::settings::Ports;
 
@@ -24,6 +25,7 @@ pub(crate) struct FlushRunner {
     pub(crate) ports: Ports,
     pub(crate) registry: Arc<Registry>,
     pub(crate) settings: Arc<FlushSettings>,
+    pub(crate) projects: Arc<ProjectCache>,
 }
 
 impl FlushRunner {
@@ -36,6 +38,8 @@ impl FlushRunner {
         let mut renewed_at = Instant::now();
         // It ends for want of something that is away.
         let mut away = false;
+        // It knows how the project wants its memory made: as it was when the profile was first read.
+        let mut has_policy = false;
         loop {
             if let Step::Done(end) = step {
                 report(&flush, &end, away);
@@ -43,6 +47,18 @@ impl FlushRunner {
             }
             let name = name_of(&step);
             let (commits, releases) = (matches!(step, Step::Commit(_)), matches!(step, Step::Release(..)));
+            if matches!(step, Step::ReadProfile) && !has_policy {
+                match self.projects.get(&flush.owner().key.project).await {
+                    Ok(known) => flush.adopt(known.flush.clone()),
+                    Err(error) => {
+                        let reply = store_down(error);
+                        away = is_away(&reply);
+                        step = next(&mut flush, reply);
+                        continue;
+                    }
+                }
+                has_policy = true;
+            }
             let Some(reply) = self.perform_claimed(&flush, step, &mut renewed_at).await else {
                 tracing::warn!(user = %flush.owner().key.user, "the claim on a batch was lost; another worker has it");
                 return FlushEnd::Moved;

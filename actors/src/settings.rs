@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use memory::buffer::BufferLimits;
 use memory::flush::FlushSettings;
-use memory::ids::IdSource;
-use memory::ports::{Advisor, ChangeFeed, Clock, Journal, LanguageModel, Store, TokenCounter};
+use memory::ids::{IdSource, ProjectId};
+use memory::ports::{Advisor, ChangeFeed, Clock, Journal, LanguageModel, Projects, Store, TokenCounter};
 
 use crate::doubt::Doubt;
 use crate::rates::RateSettings;
@@ -14,6 +14,8 @@ use crate::rates::RateSettings;
 pub struct Ports {
     /// The system of record.
     pub store: Arc<dyn Store>,
+    /// The projects in it.
+    pub projects: Arc<dyn Projects>,
     /// The durable mirror of the buffers.
     pub journal: Arc<dyn Journal>,
     /// Tells other processes on the same store what changes; see [`crate::Engine::heard`] for the other direction.
@@ -35,6 +37,8 @@ pub struct Ports {
 /// The limits and times of the engine. Each is a key of the configuration.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
+    /// The project that exists without being created (`project_id`).
+    pub default_project: ProjectId,
     /// What one buffer may hold, and when it is flushed.
     pub buffer: BufferLimits,
     /// How flushes are run.

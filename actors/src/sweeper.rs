@@ -7,10 +7,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use memory::ids::{Owner, ProjectId};
+use jiff::{SignedDuration, Timestamp};
+use memory::ids::{Owner, ProjectId, UserKey};
 use memory::outage::Outage;
-use memory::ports::{Due as DueEntry, JournalError, StoreError};
+use memory::ports::{Change, Due as DueEntry, JournalError, StoreError};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -25,6 +25,11 @@ const BATCH: u32 = 500;
 /// Users of one project that one sweep wakes at most: more than the pool can flush in the meantime, and few enough not to
 /// fill the memory of a server with one project's users.
 const PER_PROJECT: usize = 1_000;
+/// Users of projects that are being deleted that one sweep deletes at most.
+const DELETIONS: u32 = 500;
+/// How long after its end a project is looked at again for users that a request under way then may have made; its name
+/// is free after that. Longer than what is known of projects is believed, and the body of a request may take.
+const PROJECT_GRACE: SignedDuration = SignedDuration::from_secs(120);
 /// How often old rows are looked for.
 const RETENTION_PAUSE: Duration = Duration::from_secs(600);
 
@@ -89,6 +94,9 @@ impl Sweeper {
                 _ = ticks.tick() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
+            if let Err(error) = self.delete_projects(&stop).await {
+                self.failed("projects could not be deleted; they are tried again", error);
+            }
             if let Err(error) = self.purge_deleted(&stop).await {
                 self.failed("deleted users could not be purged from the journal; they are tried again", error);
             }
@@ -120,6 +128,37 @@ impl Sweeper {
                 }
             }
         }
+    }
+
+    /// Deletes some users of projects that are being deleted, one transaction each, as requests do it. The row of a
+    /// project that has none goes after a while.
+    async fn delete_projects(&self, stop: &watch::Receiver<bool>) -> Result<(), SweepError> {
+        let Ports { projects, store, clock, changes, .. } = &self.context.ports;
+        let mut left = DELETIONS;
+        for project in projects.deleting_projects(BATCH).await? {
+            let users = projects.user_ids(&project.id, left).await?;
+            left = left.saturating_sub(u32::try_from(users.len()).unwrap_or(u32::MAX));
+            for user in &users {
+                if *stop.borrow() {
+                    return Ok(());
+                }
+                let key = UserKey { project: project.id.clone(), user: *user };
+                let Some(incarnation) = store.delete_user(&key, clock.now()).await? else { continue };
+                self.context.registry.changed(&key);
+                changes.announce(&Change::Memory(key.clone())).await;
+                self.purge(&Owner { key, incarnation }).await?;
+            }
+            let is_old = clock.now().duration_since(project.updated_at) >= PROJECT_GRACE;
+            if users.is_empty() && is_old && projects.remove_project(&project.id).await? {
+                tracing::info!(project = %project.id, "a project was deleted");
+                self.context.projects.changed(&project.id);
+                changes.announce(&Change::Project(project.id.clone())).await;
+            }
+            if left == 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     async fn purge_deleted(&self, stop: &watch::Receiver<bool>) -> Result<(), SweepError> {

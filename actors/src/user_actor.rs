@@ -23,6 +23,7 @@ use crate::cache::CacheBudget;
 use crate::crash_point::crash_point;
 use crate::error::{EngineError, RETRY_AFTER};
 use crate::flush_pool::{FlushPool, Submit};
+use crate::projects::ProjectCache;
 use crate::registry::{Leased, Registry};
 use crate::settings::Ports;
 
@@ -30,6 +31,7 @@ use crate::settings::Ports;
 pub(crate) struct UserContext {
     pub(crate) ports: Ports,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) projects: Arc<ProjectCache>,
     pub(crate) pool: Addr<FlushPool>,
     pub(crate) limits: BufferLimits,
     pub(crate) search_max_gists: u32,

@@ -33,7 +33,8 @@ impl World {
         let (store, clock) = (MemoryStore::new(), Arc::new(SystemClock));
         let journal = MemoryJournal::new(clock.clone());
         let ports = Ports {
-            store: Arc::new(store),
+            store: Arc::new(store.clone()),
+            projects: Arc::new(store),
             journal: Arc::new(journal.clone()),
             changes: Arc::new(Alone),
             doubt: Doubt::default(),
@@ -137,6 +138,7 @@ async fn by_turns(times: u64, turn: impl AsyncFn(usize) -> Duration) -> Duration
 
 fn settings() -> EngineSettings {
     EngineSettings {
+        default_project: ProjectId::from("p"),
         buffer: BufferLimits { flush_tokens: u64::MAX, max_blobs: u64::MAX, max_waiters: 4 },
         flush: Arc::new(FlushSettings {
             lease: NEVER,

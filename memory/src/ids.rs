@@ -59,6 +59,26 @@ impl ProjectId {
     }
 }
 
+/// Characters of a project's name at most.
+pub const MAX_PROJECT_CHARS: usize = 64;
+
+/// A name that no new project can have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the name of a project must be 1 to {MAX_PROJECT_CHARS} letters (A to Z, a to z), digits, '_' or '-'")]
+pub struct BadProjectName;
+
+impl ProjectId {
+    /// The name of a new project, checked.
+    ///
+    /// # Errors
+    /// See [`BadProjectName`].
+    pub fn checked(name: &str) -> Result<Self, BadProjectName> {
+        let fits = (1..=MAX_PROJECT_CHARS).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        if fits { Ok(name.into()) } else { Err(BadProjectName) }
+    }
+}
+
 impl From<&str> for ProjectId {
     fn from(name: &str) -> Self {
         Self(name.into())

@@ -15,6 +15,7 @@ pub mod ids;
 pub mod outage;
 pub mod ports;
 pub mod profile;
+pub mod profile_config;
 pub mod recall;
 pub mod rules;
 pub mod schema;

@@ -61,10 +61,14 @@ impl Schema {
     /// one that was there.
     pub fn with(additional: &[Topic], overwrite: &[Topic]) -> Self {
         let mut schema = if overwrite.is_empty() { Self::default() } else { Self { topics: Vec::new() } };
-        for topic in overwrite.iter().chain(additional) {
-            schema.add(topic);
-        }
+        schema.extend(overwrite);
+        schema.extend(additional);
         schema
+    }
+
+    /// Adds topics, as [`Schema::with`] does.
+    pub fn extend(&mut self, topics: &[Topic]) {
+        topics.iter().for_each(|topic| self.add(topic));
     }
 
     /// True when the schema names this slot.

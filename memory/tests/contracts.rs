@@ -72,10 +72,36 @@ mod store {
     memory::store_contract_tests!(fresh);
 }
 
+mod projects {
+    use std::sync::Arc;
+
+    use memory::ports::{Projects, Store};
+    use memory::testing::MemoryStore;
+    use memory::testing::projects_contract::ProjectsHarness;
+
+    struct InMemory(MemoryStore);
+
+    impl ProjectsHarness for InMemory {
+        fn projects(&self) -> Arc<dyn Projects> {
+            Arc::new(self.0.clone())
+        }
+
+        fn store(&self) -> Arc<dyn Store> {
+            Arc::new(self.0.clone())
+        }
+    }
+
+    async fn fresh() -> InMemory {
+        InMemory(MemoryStore::new())
+    }
+
+    memory::projects_contract_tests!(fresh);
+}
+
 /// A case that is written but not named in the suite's macro would never run.
 #[test]
 fn every_case_is_named_in_its_macro() {
-    for suite in ["journal_contract", "store_contract"] {
+    for suite in ["journal_contract", "store_contract", "projects_contract"] {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/testing").join(suite);
         let list = std::fs::read_to_string(folder.join("mod.rs")).unwrap();
         let named: Vec<&str> = list.split(|c: char| !c.is_alphanumeric() && c != '_').collect();

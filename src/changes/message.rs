@@ -16,6 +16,7 @@ struct Message {
 enum Told {
     Memory { project: ProjectId, user: UserId },
     Deleted { project: ProjectId, user: UserId, incarnation: Incarnation },
+    Project { project: ProjectId },
     Everything,
 }
 
@@ -26,6 +27,7 @@ pub(super) fn encode(from: Uuid, change: &Change) -> String {
         Change::Deleted(Owner { key: UserKey { project, user }, incarnation }) => {
             Told::Deleted { project, user, incarnation }
         }
+        Change::Project(project) => Told::Project { project },
         Change::Everything => Told::Everything,
     };
     // A struct of strings and ids always serialises.
@@ -47,6 +49,7 @@ pub(super) fn decode(text: &str, me: Uuid) -> Option<Change> {
         Told::Deleted { project, user, incarnation } => {
             Change::Deleted(Owner { key: UserKey { project, user }, incarnation })
         }
+        Told::Project { project } => Change::Project(project),
         Told::Everything => Change::Everything,
     })
 }
@@ -60,7 +63,8 @@ mod tests {
         let (me, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let key = UserKey { project: ProjectId::from("p\"'ü"), user: UserId(Uuid::from_u128(3)) };
         let owner = Owner { key: key.clone(), incarnation: Incarnation(Uuid::from_u128(4)) };
-        for change in [Change::Memory(key), Change::Deleted(owner), Change::Everything] {
+        let project = Change::Project(key.project.clone());
+        for change in [Change::Memory(key), Change::Deleted(owner), project, Change::Everything] {
             let text = encode(me, &change);
             assert_eq!(decode(&text, other), Some(change));
             assert_eq!(decode(&text, me), None);

@@ -8,14 +8,16 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, ResponseError as _, web};
-use actors::Engine;
+use actors::{Admission, Engine};
 use memory::ids::ProjectId;
+use memory::ports::ProjectStatus;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use url::{Host, Url};
 
 use super::call::Caller;
 use super::reply::Failure;
+use crate::token::ProjectToken;
 
 /// A token that no client could send.
 #[derive(Debug, thiserror::Error)]
@@ -65,24 +67,40 @@ pub(super) struct Access {
     pub(super) origins: Vec<String>,
 }
 
+/// What the headers of a request say of its caller.
+#[derive(Debug)]
+enum Shown {
+    /// It may do everything.
+    Root,
+    /// It has the token of a project, if the project knows it.
+    Project(ProjectToken),
+}
+
 impl Access {
-    /// The project of a request.
+    /// The caller of a request, as far as its headers tell.
+    ///
+    /// Where no token is asked for, one that has the form of a project's is heeded all the same: the request is for
+    /// that project, not for the default one.
     ///
     /// # Errors
-    /// [`Failure::Unauthorized`] without the token. When the server has none: [`Failure::Forbidden`] unless the
+    /// [`Failure::Unauthorized`] without a token. When the server has none: [`Failure::Forbidden`] unless the
     /// request was addressed to this machine by a loopback name, and comes from no foreign web page. A browser
     /// sends a page's requests wherever the page likes, but it does not let the page choose these headers.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<ProjectId, Failure> {
-        match &self.token {
-            Some(root) => match bearer(headers) {
-                Some(token) if root.is(token) => Ok(self.project.clone()),
-                _ => Err(Failure::Unauthorized),
-            },
-            None => self.check_local(headers),
+    fn check(&self, headers: &HeaderMap) -> Result<Shown, Failure> {
+        let token = bearer(headers);
+        match (&self.token, token) {
+            (Some(root), Some(token)) if root.is(token) => return Ok(Shown::Root),
+            (Some(_), _) => {}
+            (None, _) => self.check_local(headers)?,
+        }
+        match token.and_then(ProjectToken::parse) {
+            Some(token) => Ok(Shown::Project(token)),
+            None if self.token.is_none() => Ok(Shown::Root),
+            None => Err(Failure::Unauthorized { route: None }),
         }
     }
 
-    fn check_local(&self, headers: &HeaderMap) -> Result<ProjectId, Failure> {
+    fn check_local(&self, headers: &HeaderMap) -> Result<(), Failure> {
         if !text(headers, header::HOST).is_some_and(is_loopback_host) {
             return Err(Failure::Forbidden(
                 "without an access token this server answers only to a loopback name, such as localhost, in Host",
@@ -91,7 +109,7 @@ impl Access {
         let mut origins = headers.get_all(header::ORIGIN);
         let known = |origin: &str| is_loopback_origin(origin) || self.origins.iter().any(|o| o == origin);
         if origins.all(|origin| origin.to_str().is_ok_and(known)) {
-            Ok(self.project.clone())
+            Ok(())
         } else {
             Err(Failure::Forbidden("without an access token this server answers no foreign web page (Origin)"))
         }
@@ -141,24 +159,61 @@ fn canonical(ip: Ipv6Addr) -> IpAddr {
     IpAddr::V6(ip).to_canonical()
 }
 
+/// The caller of a request.
+async fn caller(request: &ServiceRequest) -> Result<Caller, Failure> {
+    let refused = || Failure::Unauthorized { route: None };
+    let access = request.app_data::<web::Data<Access>>().ok_or_else(refused)?;
+    let token = match access.check(request.headers())? {
+        Shown::Root => return Ok(Caller { project: access.project.clone(), is_root: true }),
+        Shown::Project(token) => token,
+    };
+    // There always is an engine in a server.
+    let engine = request.app_data::<web::Data<Engine>>().ok_or_else(refused)?;
+    // The default project is root's alone.
+    if token.project == access.project {
+        return Err(refused());
+    }
+    match engine.admit(&token.project, |known| token.is(known)).await? {
+        Admission::Open => Ok(Caller { project: token.project, is_root: false }),
+        Admission::Closed(status) => {
+            Err(Failure::Refused { errno: 403, message: format!("this project is {}", status_words(status)) })
+        }
+        Admission::Refused => Err(refused()),
+    }
+}
+
+/// Counts the request of a caller.
+fn counted(request: &ServiceRequest, caller: Caller) -> Result<Caller, Failure> {
+    if let Some(engine) = request.app_data::<web::Data<Engine>>() {
+        engine.count_request(&caller.project)?;
+    }
+    Ok(caller)
+}
+
+fn status_words(status: ProjectStatus) -> &'static str {
+    match status {
+        ProjectStatus::Active => "active",
+        ProjectStatus::Suspended => "suspended",
+        ProjectStatus::Deleting => "being deleted",
+    }
+}
+
 /// The middleware: lets a request pass with its [`Caller`], or answers it.
 pub(super) async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let access = request.app_data::<web::Data<Access>>().cloned();
-    let checked = access.map_or(Err(Failure::Unauthorized), |access| access.check(request.headers()));
-    let engine = request.app_data::<web::Data<Engine>>();
-    let admitted = |project: ProjectId| match engine {
-        Some(engine) => engine.admit(&project).map(|()| project).map_err(Failure::Engine),
-        None => Ok(project),
-    };
-    match checked.and_then(admitted) {
-        Ok(project) => {
-            request.extensions_mut().insert(Caller(project));
+    match caller(&request).await.and_then(|caller| counted(&request, caller)) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
             next.call(request).await.map(ServiceResponse::map_into_boxed_body)
         }
-        Err(failure) => Ok(request.into_response(failure.error_response())),
+        Err(mut failure) => {
+            if let Failure::Unauthorized { route } = &mut failure {
+                *route = request.match_pattern();
+            }
+            Ok(request.into_response(failure.error_response()))
+        }
     }
 }
 
@@ -178,7 +233,7 @@ mod tests {
         for (name, value) in headers {
             request = request.append_header((*name, *value));
         }
-        access.check(request.to_http_request().headers()).is_ok()
+        matches!(access.check(request.to_http_request().headers()), Ok(Shown::Root))
     }
 
     #[test]

@@ -9,14 +9,19 @@ use std::future::{Ready, ready};
 use super::input::Input;
 use super::reply::Failure;
 
-/// The project that a request acts for, as the access check found it.
-#[derive(Clone, Debug)]
-pub(super) struct Caller(pub(super) ProjectId);
+/// Who a request comes from, as the access check found it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Caller {
+    /// The project that it acts for.
+    pub(super) project: ProjectId,
+    /// It may administrate the server.
+    pub(super) is_root: bool,
+}
 
 /// A request that has passed the access check.
 pub(super) struct Call {
     request: HttpRequest,
-    project: ProjectId,
+    caller: Caller,
 }
 
 impl Call {
@@ -27,12 +32,20 @@ impl Call {
 
     /// The caller's project.
     pub(super) fn project(&self) -> &ProjectId {
-        &self.project
+        &self.caller.project
+    }
+
+    /// Makes sure that the caller may administrate the server.
+    ///
+    /// # Errors
+    /// errno 403.
+    pub(super) fn check_root(&self) -> Result<(), Failure> {
+        if self.caller.is_root { Ok(()) } else { Err(Failure::forbidden("this needs the root token")) }
     }
 
     /// A user of the caller's project.
     pub(super) fn key(&self, user: UserId) -> UserKey {
-        UserKey { project: self.project.clone(), user }
+        UserKey { project: self.caller.project.clone(), user }
     }
 
     /// The engine. There always is one in a server; tests of what comes before it do without.
@@ -49,7 +62,7 @@ impl FromRequest for Call {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         // A route outside the access check would have no caller, and must not answer.
         let caller = request.extensions().get::<Caller>().cloned();
-        let call = caller.map(|Caller(project)| Self { request: request.clone(), project });
-        ready(call.ok_or(Failure::Unauthorized))
+        let call = caller.map(|caller| Self { request: request.clone(), caller });
+        ready(call.ok_or_else(|| Failure::Unauthorized { route: request.match_pattern() }))
     }
 }

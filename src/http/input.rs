@@ -84,7 +84,8 @@ impl<'r> Input<'r> {
         })
     }
 
-    fn segment(&self, name: &str) -> &'r str {
+    /// A part of the path, as it stands there.
+    pub(super) fn segment(&self, name: &str) -> &'r str {
         self.request.match_info().get(name).unwrap_or_default()
     }
 
@@ -170,6 +171,15 @@ impl<'r> Input<'r> {
         };
         if text.chars().nth(MAX_QUERY_CHARS).is_some() {
             self.wrong("string_too_long", NAME, format!("must have {MAX_QUERY_CHARS} characters at most"));
+        }
+        text
+    }
+
+    /// A text that may be left out, of so many characters at most.
+    pub(super) fn short_text(&mut self, name: &'static str, max_chars: usize) -> String {
+        let text = self.parameter(name).unwrap_or_default().to_owned();
+        if text.chars().nth(max_chars).is_some() {
+            self.wrong("string_too_long", name, format!("must have {max_chars} characters at most"));
         }
         text
     }

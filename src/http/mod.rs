@@ -14,12 +14,13 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::middleware::{Condition, from_fn};
-use actix_web::web::{self, delete, get, post, put, resource};
+use actix_web::web::{self, delete, get, patch, post, put, resource};
 use actix_web::{App, Error, HttpResponse, HttpServer};
 use actors::Engine;
 use memory::ids::ProjectId;
 
 mod access;
+mod admin;
 mod blobs;
 mod body;
 mod buffers;
@@ -37,6 +38,7 @@ mod messages;
 mod node;
 mod parse;
 mod profiles;
+mod project;
 mod repair;
 mod reply;
 mod roleplay;
@@ -134,7 +136,8 @@ fn app(
 fn routes(config: &mut web::ServiceConfig) {
     let health = resource("/api/v1/healthcheck").route(get().to(health::check)).route(web::head().to(health::check));
     let api = web::scope("/api/v1").wrap(from_fn(access::guard));
-    let api = api.configure(hot_routes).configure(user_routes).configure(blob_routes).configure(letter_routes);
+    let api = api.configure(hot_routes).configure(user_routes).configure(blob_routes);
+    let api = api.configure(letter_routes).configure(project_routes).configure(admin_routes);
     config.service(health).service(api.default_service(web::to(not_found)));
 }
 
@@ -200,6 +203,27 @@ fn letter_routes(config: &mut web::ServiceConfig) {
                 .route(delete().to(letters::drop_of_project)),
         )
         .service(resource("/project/dead_letters/retry").route(post().to(letters::retry_of_project)));
+}
+
+fn project_routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            resource("/project/profile_config").route(get().to(project::config)).route(post().to(project::set_config)),
+        )
+        .service(resource("/project/users").route(get().to(project::users)));
+}
+
+fn admin_routes(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/admin/status_check").route(get().to(admin::status)))
+        .service(resource("/admin/projects").route(get().to(admin::list)).route(post().to(admin::create)))
+        .service(
+            resource("/admin/projects/{project_id}")
+                .route(get().to(admin::get))
+                .route(patch().to(admin::change))
+                .route(delete().to(admin::delete)),
+        )
+        .service(resource("/admin/projects/{project_id}/token").route(post().to(admin::rotate)));
 }
 
 async fn not_found() -> HttpResponse {

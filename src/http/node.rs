@@ -83,6 +83,11 @@ impl<'v> Node<'v> {
         if self.is_none() { None } else { Some(self.string(problems)) }
     }
 
+    /// A string or null, but something.
+    pub(super) fn nullable_string(self, problems: &mut Problems) -> Option<String> {
+        if self.value == Some(&Value::Null) { None } else { Some(self.string(problems)) }
+    }
+
     /// One of several names, which `read` knows.
     pub(super) fn choice<T>(
         self,

@@ -70,7 +70,10 @@ pub(super) enum Failure {
         limit: Duration,
     },
     /// No valid token: HTTP 401.
-    Unauthorized,
+    Unauthorized {
+        /// The route that was asked for, if there is one. Nothing of what was sent: neither ids nor the token.
+        route: Option<String>,
+    },
     /// A web page that may not ask: HTTP 403.
     Forbidden(&'static str),
     /// The request is understood, but cannot be done: HTTP 200 with an errno.
@@ -93,6 +96,11 @@ impl Failure {
     /// errno 404: `what` with this id is not there.
     pub(super) fn not_found(what: &str, id: Uuid, user: Uuid) -> Self {
         Self::Refused { errno: 404, message: format!("user {user} has no {what} {id}") }
+    }
+
+    /// errno 403: the token is valid, but not for this.
+    pub(super) fn forbidden(message: &str) -> Self {
+        Self::Refused { errno: 403, message: message.to_owned() }
     }
 
     /// errno 501: known to the wire format, but not to this server.
@@ -136,12 +144,14 @@ impl Failure {
             Self::Unreadable(_) => http(StatusCode::BAD_REQUEST),
             Self::TooLarge { .. } => http(StatusCode::PAYLOAD_TOO_LARGE),
             Self::TooSlow { .. } => http(StatusCode::REQUEST_TIMEOUT),
-            Self::Unauthorized => http(StatusCode::UNAUTHORIZED),
+            Self::Unauthorized { .. } => http(StatusCode::UNAUTHORIZED),
             Self::Forbidden(_) => http(StatusCode::FORBIDDEN),
             Self::Refused { errno, .. } => (StatusCode::OK, *errno),
             Self::Engine(error) => match error {
                 EngineError::UnknownUser(_) => (StatusCode::OK, 404),
-                EngineError::UserExists => (StatusCode::OK, 409),
+                EngineError::UnknownProject(_) => (StatusCode::OK, 404),
+                EngineError::UserExists | EngineError::ProjectExists => (StatusCode::OK, 409),
+                EngineError::DefaultProject => (StatusCode::OK, 400),
                 EngineError::Busy { .. } => http(StatusCode::TOO_MANY_REQUESTS),
                 EngineError::Unavailable { .. } | EngineError::BatchOpen { .. } => {
                     http(StatusCode::SERVICE_UNAVAILABLE)
@@ -164,7 +174,10 @@ impl Failure {
             Self::Unreadable(why) | Self::Forbidden(why) => (*why).to_owned(),
             Self::TooLarge { limit } => format!("the body is larger than max_body_bytes ({limit})"),
             Self::TooSlow { limit } => format!("the body did not come within {} s", limit.as_secs()),
-            Self::Unauthorized => "no valid token; send the header Authorization: Bearer <token>".to_owned(),
+            Self::Unauthorized { route } => {
+                let what = route.as_deref().unwrap_or("this path");
+                format!("unauthorized access to {what}: send a valid token in the header Authorization: Bearer <token>")
+            }
             Self::Refused { message, .. } => message.clone(),
             Self::Engine(error) => error.to_string(),
         }
@@ -186,7 +199,7 @@ impl ResponseError for Failure {
                 // What is left of the body is not worth reading.
                 response.force_close();
             }
-            Self::Unauthorized => {
+            Self::Unauthorized { .. } => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
             }
             Self::Engine(
@@ -248,6 +261,9 @@ mod tests {
         for (error, status, errno, retry) in [
             (EngineError::UnknownUser(UserId(Uuid::nil())), 200, 404, None),
             (EngineError::UserExists, 200, 409, None),
+            (EngineError::UnknownProject("p".into()), 200, 404, None),
+            (EngineError::ProjectExists, 200, 409, None),
+            (EngineError::DefaultProject, 200, 400, None),
             (busy, 429, 429, Some("2")),
             (away, 503, 503, Some("1")),
             (EngineError::BatchOpen { retry_after }, 503, 503, Some("2")),

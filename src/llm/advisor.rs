@@ -24,7 +24,6 @@ const MAX_ROLEPLAY_SLOTS: usize = 100;
 /// An [`OpenAiModel`] that answers what reads ask. Its prompts hold the chat as those of an extraction do.
 pub struct OpenAiAdvisor {
     model: Arc<OpenAiModel>,
-    policy: Arc<Policy>,
 }
 
 /// The answer of a model that chooses slots.
@@ -43,23 +42,23 @@ struct Direction {
 
 impl OpenAiAdvisor {
     /// Advice by this model, in the language that the policy names or the chat is in.
-    pub fn new(model: Arc<OpenAiModel>, policy: Arc<Policy>) -> Self {
-        Self { model, policy }
+    pub fn new(model: Arc<OpenAiModel>) -> Self {
+        Self { model }
     }
+}
 
-    /// The chat as a request, for its lines and its language.
-    fn request(&self, messages: &[Message]) -> Request {
-        let data = BlobData::Chat { messages: messages.to_vec() };
-        let blob = Blob { data, fields: None, created_at: Timestamp::now() };
-        let lines = lines_of(Uuid::nil(), &blob, 1, &self.policy.time_zone);
-        Request { lines, profile: Vec::new(), named: Vec::new(), policy: self.policy.clone() }
-    }
+/// The chat as a request, for its lines and its language.
+fn chat_request(policy: &Arc<Policy>, messages: &[Message]) -> Request {
+    let data = BlobData::Chat { messages: messages.to_vec() };
+    let blob = Blob { data, fields: None, created_at: Timestamp::now() };
+    let lines = lines_of(Uuid::nil(), &blob, 1, &policy.time_zone);
+    Request { lines, profile: Vec::new(), named: Vec::new(), policy: policy.clone() }
 }
 
 #[async_trait]
 impl Advisor for OpenAiAdvisor {
-    async fn relevant(&self, chat: &[Message], slots: &[Slot]) -> Result<Vec<usize>, ModelError> {
-        let request = self.request(chat);
+    async fn relevant(&self, policy: &Arc<Policy>, chat: &[Message], slots: &[Slot]) -> Result<Vec<usize>, ModelError> {
+        let request = chat_request(policy, chat);
         let (prompts, name) = (self.model.prompts(), &self.model.names().best);
         let rendered = prompts.relevant_slots(request.language(), slots, &request.chat_lines());
         let rendered = rendered.map_err(|e| broken(&e))?;
@@ -72,8 +71,8 @@ impl Advisor for OpenAiAdvisor {
         Ok(chosen)
     }
 
-    async fn next_topic(&self, roleplay: &Roleplay) -> Result<TopicAdvice, ModelError> {
-        let request = self.request(&roleplay.messages);
+    async fn next_topic(&self, policy: &Arc<Policy>, roleplay: &Roleplay) -> Result<TopicAdvice, ModelError> {
+        let request = chat_request(policy, &roleplay.messages);
         let (prompts, name, language) = (self.model.prompts(), &self.model.names().thinking, request.language());
         let character = roleplay.agent_context.as_deref();
         let profile = &roleplay.profile[..roleplay.profile.len().min(MAX_ROLEPLAY_SLOTS)];

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use memory::ids::{FlushId, IdSource, Incarnation, Owner, ProjectId, SlotId, SystemIds, UserId, UserKey};
-use memory::ports::{Journal, Store};
+use memory::ports::{Journal, Projects, Store};
 use memory::testing::journal_contract::JournalHarness;
+use memory::testing::projects_contract::ProjectsHarness;
 use memory::testing::store_contract::StoreHarness;
 use powermemo::journal::postgres::PostgresJournal;
 use powermemo::store::postgres::{PostgresDatabase, PostgresOptions, PostgresStore};
@@ -27,6 +28,10 @@ mod journal {
 
 mod store {
     memory::store_contract_tests!(super::fresh);
+}
+
+mod projects {
+    memory::projects_contract_tests!(super::fresh);
 }
 
 /// A database of its own, open.
@@ -72,6 +77,16 @@ impl JournalHarness for Shared {
     }
 
     async fn admit(&self, _owner: &Owner) {}
+}
+
+impl ProjectsHarness for Shared {
+    fn projects(&self) -> Arc<dyn Projects> {
+        Arc::new(Self::store(self))
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(Self::store(self))
+    }
 }
 
 #[async_trait]

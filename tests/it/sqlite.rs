@@ -11,9 +11,10 @@ use memory::blob::{BlobType, NewBlob};
 use memory::ids::{
     BlobId, ClaimToken, FlushId, IdSource, Incarnation, Owner, ProjectId, SlotId, SystemIds, UserId, UserKey,
 };
-use memory::ports::{Clock, Journal, JournalError, Release, Standing, Store, Take, Taken};
+use memory::ports::{Clock, Journal, JournalError, Projects, Release, Standing, Store, Take, Taken};
 use memory::testing::ManualClock;
 use memory::testing::journal_contract::JournalHarness;
+use memory::testing::projects_contract::ProjectsHarness;
 use memory::testing::store_contract::StoreHarness;
 use powermemo::journal::sqlite::SqliteJournal;
 use powermemo::store::sqlite::{SqliteDatabase, SqliteOptions, SqliteStore};
@@ -27,6 +28,10 @@ mod journal {
 
 mod store {
     memory::store_contract_tests!(super::fresh);
+}
+
+mod projects {
+    memory::projects_contract_tests!(super::fresh);
 }
 
 /// A database in a folder that goes with it.
@@ -77,6 +82,16 @@ impl JournalHarness for Embedded {
     }
 
     async fn admit(&self, _owner: &Owner) {}
+}
+
+impl ProjectsHarness for Embedded {
+    fn projects(&self) -> Arc<dyn Projects> {
+        Arc::new(Self::store(self))
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(Self::store(self))
+    }
 }
 
 #[async_trait]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memory::blob::Message;
+use memory::extraction::Policy;
 use memory::ids::{SlotId, UserKey};
 use memory::ports::{ModelError, Roleplay, TokenCounter, TopicAdvice};
 use memory::profile::Slot;
@@ -54,7 +55,7 @@ impl Engine {
         chat: &[Message],
     ) -> Result<Option<Selected>, EngineError> {
         let Some(known) = self.profile(key).await? else { return Ok(None) };
-        let narrowed = self.narrowed(filter, &known, chat).await?;
+        let narrowed = self.narrowed(key, filter, &known, chat).await?;
         let places = narrowed.as_ref().unwrap_or(filter).select(&known);
         Ok(Some(Selected { known, places }))
     }
@@ -76,6 +77,7 @@ impl Engine {
         let selected = self.slots(key, filter, &[]).await?.ok_or(EngineError::UnknownUser(key.user))?;
         let profile: Vec<Slot> = selected.slots().cloned().collect();
         let advisor = self.ports().advisor.as_ref().ok_or(EngineError::NoModel)?;
+        let policy = self.policy(key).await?;
         let (counter, limit) = (self.counter().clone(), self.0.settings.flush.max_tokens);
         let bytes = messages.iter().map(|message| message.content.len()).sum::<usize>();
         let lines = (bytes + agent_context.as_ref().map_or(0, String::len)) / LINE_BYTES;
@@ -84,13 +86,14 @@ impl Engine {
             messages.map(|messages| Roleplay { messages, agent_context, profile })
         };
         let roleplay = offload(lines, shortened).await??;
-        self.ask(ADVICE_TIMEOUT, advisor.next_topic(&roleplay)).await
+        self.ask(ADVICE_TIMEOUT, advisor.next_topic(&policy, &roleplay)).await
     }
 
     /// A filter that lets through only what bears on the last messages of a chat. None when there is no chat, or
     /// nothing bears on it: then nothing is known of what it is about, and the filter stays as it is.
     pub(super) async fn narrowed(
         &self,
+        key: &UserKey,
         filter: &ProfileFilter,
         known: &Arc<KnownProfile>,
         chat: &[Message],
@@ -99,9 +102,10 @@ impl Engine {
         if recent.is_empty() || known.profile.slots.is_empty() {
             return Ok(None);
         }
-        let places = match self.chosen_by_model(known, recent).await {
+        let policy = self.policy(key).await?;
+        let places = match self.chosen_by_model(known, &policy, recent).await {
             Some(places) => places,
-            None => self.chosen_by_words(known, recent).await?,
+            None => self.chosen_by_words(known, policy, recent).await?,
         };
         let chosen: HashSet<SlotId> =
             places.into_iter().filter_map(|place| known.profile.slots.get(place)).map(|slot| slot.id).collect();
@@ -112,10 +116,15 @@ impl Engine {
     }
 
     /// None when no model is to choose, or when it does not answer: a read never fails because of a model.
-    async fn chosen_by_model(&self, known: &KnownProfile, chat: &[Message]) -> Option<Vec<usize>> {
+    async fn chosen_by_model(
+        &self,
+        known: &KnownProfile,
+        policy: &Arc<Policy>,
+        chat: &[Message],
+    ) -> Option<Vec<usize>> {
         let advisor = self.ports().advisor.as_ref().filter(|_| self.0.settings.filter_by_model)?;
         let slots = &known.profile.slots[..known.profile.slots.len().min(ADVISED_SLOTS)];
-        match self.ask(CHOICE_TIMEOUT, advisor.relevant(chat, slots)).await {
+        match self.ask(CHOICE_TIMEOUT, advisor.relevant(policy, chat, slots)).await {
             Ok(places) => Some(places),
             Err(error) => {
                 tracing::warn!(reason = error.name(), "no model chose slots for a chat; its words did");
@@ -124,14 +133,24 @@ impl Engine {
         }
     }
 
-    async fn chosen_by_words(&self, known: &Arc<KnownProfile>, chat: &[Message]) -> Result<Vec<usize>, EngineError> {
+    async fn chosen_by_words(
+        &self,
+        known: &Arc<KnownProfile>,
+        policy: Arc<Policy>,
+        chat: &[Message],
+    ) -> Result<Vec<usize>, EngineError> {
         let contents: Vec<String> = chat.iter().map(|message| message.content.clone()).collect();
-        let (known, policy) = (known.clone(), self.0.settings.flush.policy.clone());
+        let known = known.clone();
         offload(known.bytes() / LINE_BYTES, move || {
             let found = relevant(&known.profile.slots, &policy.schema, &[&chat_query(&contents)]);
             found.into_iter().map(|(place, _)| place).collect()
         })
         .await
+    }
+
+    /// How the project of a user wants its memory made.
+    async fn policy(&self, key: &UserKey) -> Result<Arc<Policy>, EngineError> {
+        Ok(self.0.context.projects.get(&key.project).await?.flush.policy.clone())
     }
 
     /// Waits for a model's answer: as long as `limit`, and as the engine runs.

@@ -3,6 +3,7 @@
 mod advice;
 mod blobs;
 mod letters;
+mod projects;
 mod reads;
 mod users;
 mod writes;
@@ -31,6 +32,7 @@ use crate::cache::CacheBudget;
 use crate::error::EngineError;
 use crate::flush_pool::{Drain, FlushPool, Observe, PoolState};
 use crate::flush_run::FlushRunner;
+use crate::projects::ProjectCache;
 use crate::rates::Rates;
 use crate::registry::{Leased, Registry};
 use crate::settings::{EngineSettings, Ports};
@@ -69,11 +71,18 @@ impl Engine {
     ) -> Self {
         let settings = Arc::new(settings);
         let registry = Arc::new(Registry::new(ports.clone(), settings.max_active_users, arbiters));
-        let runner = FlushRunner { ports: ports.clone(), settings: settings.flush.clone(), registry: registry.clone() };
+        let projects = Arc::new(ProjectCache::new(ports.projects.clone(), settings.flush.clone()));
+        let runner = FlushRunner {
+            ports: ports.clone(),
+            settings: settings.flush.clone(),
+            projects: projects.clone(),
+            registry: registry.clone(),
+        };
         let pool = FlushPool::new(runner, workers, settings.flush_workers).start();
         let packer = Packer::new(ports.counter.clone());
         let context = Arc::new(UserContext {
             registry,
+            projects,
             ports,
             pool,
             limits: settings.buffer,
@@ -93,7 +102,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Busy`] past its limit per minute.
-    pub fn admit(&self, project: &ProjectId) -> Result<(), EngineError> {
+    pub fn count_request(&self, project: &ProjectId) -> Result<(), EngineError> {
         self.0.rates.request(project)
     }
 
@@ -132,6 +141,7 @@ impl Engine {
         match change {
             Change::Memory(key) => registry.changed(key),
             Change::Deleted(owner) => registry.bury(owner).await,
+            Change::Project(id) => self.0.context.projects.changed(id),
             Change::Everything => self.ports().doubt.raise(),
         }
     }

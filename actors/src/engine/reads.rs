@@ -84,7 +84,7 @@ impl Engine {
     ) -> Result<String, EngineError> {
         let profile = self.profile(key).await?;
         if let Some(known) = &profile
-            && let Some(narrowed) = self.narrowed(&request.filter, known, chat).await?
+            && let Some(narrowed) = self.narrowed(key, &request.filter, known, chat).await?
         {
             request.filter = narrowed;
         }

@@ -9,6 +9,7 @@ use actors::EngineError;
 use async_trait::async_trait;
 use memory::blob::{Message, Role};
 use memory::context::ContextRequest;
+use memory::extraction::Policy;
 use memory::ids::UserKey;
 use memory::ports::{Advisor, ModelError, Roleplay, TopicAction, TopicAdvice};
 use memory::profile::Slot;
@@ -55,13 +56,13 @@ impl FakeAdvisor {
 
 #[async_trait]
 impl Advisor for FakeAdvisor {
-    async fn relevant(&self, chat: &[Message], slots: &[Slot]) -> Result<Vec<usize>, ModelError> {
+    async fn relevant(&self, _: &Arc<Policy>, chat: &[Message], slots: &[Slot]) -> Result<Vec<usize>, ModelError> {
         let contents = chat.iter().map(|message| message.content.clone()).collect();
         self.chats.lock().unwrap().push((contents, slots.len()));
         self.answer(<[usize]>::to_vec).await
     }
 
-    async fn next_topic(&self, roleplay: &Roleplay) -> Result<TopicAdvice, ModelError> {
+    async fn next_topic(&self, _: &Arc<Policy>, roleplay: &Roleplay) -> Result<TopicAdvice, ModelError> {
         self.roleplays.lock().unwrap().push(roleplay.clone());
         self.answer(|_| TopicAdvice { action: TopicAction::NewTopic, topic_prompt: Some("tea".into()) }).await
     }

@@ -207,6 +207,7 @@ impl World {
         change(&mut settings);
         let ports = Ports {
             store: Arc::new(store.clone()),
+            projects: Arc::new(store.clone()),
             journal: Arc::new(journal.clone()),
             changes,
             doubt: Doubt::default(),
@@ -276,6 +277,7 @@ pub(crate) fn chat(text: &str) -> Blob {
 
 fn settings() -> EngineSettings {
     EngineSettings {
+        default_project: ProjectId::from("p"),
         buffer: BufferLimits { flush_tokens: 8, max_blobs: 5, max_waiters: 4 },
         flush: Arc::new(FlushSettings {
             lease: Duration::from_secs(60),

@@ -105,6 +105,12 @@ impl Flush {
         self.batch.as_ref().map(|b| (b.flush_id, self.token))
     }
 
+    /// From now on, memory is made in this way: that of the project, once it is known. To be called before the profile
+    /// is first read, if at all.
+    pub fn adopt(&mut self, settings: Arc<FlushSettings>) {
+        self.tools.settings = settings;
+    }
+
     /// What of the model's answer was not used.
     pub fn refused(&self) -> &[Refusal] {
         self.checked.as_ref().map_or(&[], |(extraction, _)| &extraction.refused)

@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::blob::Message;
+use crate::extraction::Policy;
 use crate::ports::ModelError;
 use crate::profile::Slot;
 
@@ -33,18 +36,19 @@ pub struct TopicAdvice {
     pub topic_prompt: Option<String>,
 }
 
-/// Answers what reads ask of a language model. There is none where the rules extract memories.
+/// Answers what reads ask of a language model, in the language and the time zone of the project's policy. There is none
+/// where the rules extract memories.
 #[async_trait]
 pub trait Advisor: Send + Sync + 'static {
     /// The places in `slots` of those that bear on a chat (oldest message first), in rising order.
     ///
     /// # Errors
     /// See [`ModelError`].
-    async fn relevant(&self, chat: &[Message], slots: &[Slot]) -> Result<Vec<usize>, ModelError>;
+    async fn relevant(&self, policy: &Arc<Policy>, chat: &[Message], slots: &[Slot]) -> Result<Vec<usize>, ModelError>;
 
     /// What a role-play should do next.
     ///
     /// # Errors
     /// See [`ModelError`].
-    async fn next_topic(&self, roleplay: &Roleplay) -> Result<TopicAdvice, ModelError>;
+    async fn next_topic(&self, policy: &Arc<Policy>, roleplay: &Roleplay) -> Result<TopicAdvice, ModelError>;
 }

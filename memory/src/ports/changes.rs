@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 
-use crate::ids::{Owner, UserKey};
+use crate::ids::{Owner, ProjectId, UserKey};
 
 /// What has changed in the store, for processes that keep some of it in memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -9,6 +9,8 @@ pub enum Change {
     Memory(UserKey),
     /// This life of a user has ended.
     Deleted(Owner),
+    /// The settings of this project.
+    Project(ProjectId),
     /// It is not known what: all that is kept may be old.
     Everything,
 }

@@ -10,6 +10,7 @@ mod clock;
 mod counter;
 mod journal;
 mod model;
+mod projects;
 mod store;
 
 pub use advisor::{Advisor, Roleplay, TopicAction, TopicAdvice};
@@ -21,6 +22,7 @@ pub use journal::{
     Standing, Take, Taken,
 };
 pub use model::{Answer, LanguageModel, ModelError, Usage};
+pub use projects::{ListedUser, Project, ProjectStatus, Projects, TokenHash, UserOrder, UserQuery};
 pub use store::{
     Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushOutcome, FlushRecord, FlushResult, NewSlot,
     Page, SlotChange, Store, StoreError, StoredBlob, User, Written,

@@ -5,6 +5,8 @@ mod faults;
 mod journal;
 pub mod journal_contract;
 mod model;
+mod projects;
+pub mod projects_contract;
 mod store;
 pub mod store_contract;
 mod store_rows;

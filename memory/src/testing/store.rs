@@ -11,8 +11,8 @@ use crate::blob::BlobType;
 use crate::event::{Event, Gist};
 use crate::ids::{BlobId, EventId, FlushId, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
 use crate::ports::{
-    Answer, Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushRecord, NewSlot, Page, SlotChange,
-    Store, StoreError, StoredBlob, User, Written,
+    Answer, Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushRecord, NewSlot, Page, Project,
+    SlotChange, Store, StoreError, StoredBlob, User, Written,
 };
 use crate::profile::Profile;
 
@@ -21,8 +21,9 @@ use crate::profile::Profile;
 pub struct MemoryStore(Shared<State>);
 
 #[derive(Debug, Default)]
-struct State {
-    users: BTreeMap<UserKey, UserRows>,
+pub(super) struct State {
+    pub(super) users: BTreeMap<UserKey, UserRows>,
+    pub(super) projects: BTreeMap<ProjectId, Project>,
     /// In order of deletion.
     tombstones: Vec<Tombstone>,
 }
@@ -54,7 +55,7 @@ impl MemoryStore {
         self.0.inspect(|state| state.users.get(key).cloned().unwrap_or_default())
     }
 
-    fn call<T>(&self, act: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
+    pub(super) fn call<T>(&self, act: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
         self.0.call(act).map_err(|Injected| StoreError::Unavailable("failure ordered by the test".into()))
     }
 

@@ -38,6 +38,7 @@ impl World {
         let store = MemoryStore::new();
         let ports = Ports {
             store: Arc::new(store.clone()),
+            projects: Arc::new(store.clone()),
             journal: Arc::new(MemoryJournal::new(clock.clone())),
             changes: Arc::new(Alone),
             doubt: Doubt::default(),
@@ -72,6 +73,7 @@ impl World {
 fn engine_settings() -> EngineSettings {
     let hour = Duration::from_secs(3600);
     EngineSettings {
+        default_project: ProjectId::from("p"),
         buffer: BufferLimits { flush_tokens: u64::MAX, max_blobs: u64::MAX, max_waiters: 4 },
         flush: Arc::new(FlushSettings {
             lease: hour,

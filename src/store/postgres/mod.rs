@@ -15,6 +15,7 @@ mod letters;
 mod meta;
 mod pool;
 mod presence;
+mod projects;
 mod reach;
 pub(crate) mod rows;
 mod slots;

@@ -127,7 +127,8 @@ pub struct SqliteDatabase {
 /// What the writer hands back when it ends. The lock goes last.
 struct Closing {
     conn: SqliteConnection,
-    _lock: File,
+    /// None when another process may have the folder.
+    lock: Option<File>,
 }
 
 impl SqliteDatabase {
@@ -139,14 +140,40 @@ impl SqliteDatabase {
     pub async fn open(folder: &Path, options: &SqliteOptions) -> Result<Arc<Self>, OpenError> {
         let lock = lock(folder)?;
         let in_folder = |source| OpenError::Sqlite { folder: folder.to_owned(), source };
-        let file = connect_options(folder, options);
-        let mut conn = file.clone().connect().await.map_err(in_folder)?;
+        let mut conn = connect_options(folder, options).connect().await.map_err(in_folder)?;
         let migrated = MIGRATIONS.run(&mut conn).await;
         migrated.map_err(|source| OpenError::Migrate { folder: folder.to_owned(), source })?;
         sqlx::query("UPDATE journal_batches SET token = NULL, ready_at = 0 WHERE token IS NOT NULL")
             .execute(&mut conn)
             .await
             .map_err(in_folder)?;
+        Self::begin(folder, conn, Some(lock), options).await
+    }
+
+    /// Opens it as [`SqliteDatabase::open`] does, or, while a server works with it, beside that: SQLite lets one write
+    /// after the other. To be used for the tables of the store alone, since a server believes that the journal is its own.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open_beside(folder: &Path, options: &SqliteOptions) -> Result<Arc<Self>, OpenError> {
+        match Self::open(folder, options).await {
+            Err(OpenError::InUse(_)) => {}
+            opened => return opened,
+        }
+        let in_folder = |source| OpenError::Sqlite { folder: folder.to_owned(), source };
+        // The server has brought the tables up to date.
+        let conn = connect_options(folder, options).create_if_missing(false).connect().await.map_err(in_folder)?;
+        Self::begin(folder, conn, None, options).await
+    }
+
+    async fn begin(
+        folder: &Path,
+        conn: SqliteConnection,
+        lock: Option<File>,
+        options: &SqliteOptions,
+    ) -> Result<Arc<Self>, OpenError> {
+        let in_folder = |source| OpenError::Sqlite { folder: folder.to_owned(), source };
+        let file = connect_options(folder, options);
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers)
             .acquire_timeout(options.acquire_timeout)
@@ -156,7 +183,7 @@ impl SqliteDatabase {
         Ok(Arc::new(Self::start(conn, lock, readers, options)))
     }
 
-    fn start(conn: SqliteConnection, lock: File, readers: SqlitePool, options: &SqliteOptions) -> Self {
+    fn start(conn: SqliteConnection, lock: Option<File>, readers: SqlitePool, options: &SqliteOptions) -> Self {
         let (appends, append_queue) = mpsc::channel(options.append_queue);
         let (writes, write_queue) = mpsc::channel(options.write_queue);
         let (stop, counters) = (Arc::new(Notify::new()), Arc::new(Counters::default()));
@@ -169,7 +196,7 @@ impl SqliteDatabase {
             counters: Arc::clone(&counters),
         };
         let home = Handle::current();
-        let writer = home.spawn(async move { Closing { conn: writer.run().await, _lock: lock } });
+        let writer = home.spawn(async move { Closing { conn: writer.run().await, lock } });
         let acquire_timeout = options.acquire_timeout;
         Self { home, readers, appends, writes, acquire_timeout, stop, counters, writer: Mutex::new(Some(writer)) }
     }
@@ -184,7 +211,9 @@ impl SqliteDatabase {
         let Some(writer) = self.writer.lock().await.take() else { return Ok(()) };
         let mut closing = writer.await.map_err(|_| DatabaseError::Unavailable("its writer has died"))?;
         self.readers.close().await;
-        sqlx::raw_sql("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut closing.conn).await?;
+        if closing.lock.is_some() {
+            sqlx::raw_sql("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut closing.conn).await?;
+        }
         closing.conn.close().await?;
         Ok(())
     }

@@ -12,6 +12,7 @@ mod events;
 mod flushes;
 mod glance;
 mod letters;
+mod projects;
 pub(crate) mod rows;
 mod slots;
 #[cfg(test)]

@@ -12,19 +12,38 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(crate) struct Client {
     base: String,
+    token: Option<String>,
     agent: ureq::Agent,
 }
 
 impl Client {
     pub(crate) fn new(base: &str) -> Self {
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
-        Self { base: base.to_owned(), agent: config.build().into() }
+        Self { base: base.to_owned(), token: None, agent: config.build().into() }
+    }
+
+    /// The same with a token.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// What it sends.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Where it asks.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
     }
 
     /// The data of the answer; only HTTP 200 with errno 0 counts.
     pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
         let request = Request::builder().method(method).uri(format!("{}/api/v1{path}", self.base));
-        let request = request.header("Content-Type", "application/json");
+        let mut request = request.header("Content-Type", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
         let sent = match body {
             Some(body) => self.agent.run(request.body(body.to_string()).unwrap()),
             None => self.agent.run(request.body(()).unwrap()),

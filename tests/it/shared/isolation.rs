@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use ureq::http::Request;
 
-use super::{Running, Site};
+use super::Site;
+use crate::crash::client::Client;
+use crate::server::Server;
 
 /// A word that stands in all that the first project stores.
 const SECRET: &str = "xylophone";
@@ -17,12 +19,11 @@ struct Ids {
     event: String,
 }
 
-fn get(server: &Running, path: &str) -> Value {
-    server.client.call("GET", path, None).unwrap()
+fn get(client: &Client, path: &str) -> Value {
+    client.call("GET", path, None).unwrap()
 }
 
-fn furnish(server: &Running) -> Ids {
-    let client = &server.client;
+fn furnish(client: &Client) -> Ids {
     let data = client.call("POST", "/users", Some(&json!({"data": {"note": SECRET}}))).unwrap();
     let user = data["id"].as_str().unwrap().to_owned();
     let blob = client.insert(&user, &format!("I live in Turin. {SECRET}")).unwrap();
@@ -30,13 +31,13 @@ fn furnish(server: &Running) -> Ids {
     let slot = json!({"content": SECRET, "attributes": {"topic": "t", "sub_topic": "s"}});
     let profile = client.call("POST", &format!("/users/profile/{user}"), Some(&slot)).unwrap();
     let waiting = client.insert(&user, &format!("later {SECRET}")).unwrap();
-    let events = get(server, &format!("/users/event/{user}"));
+    let events = get(client, &format!("/users/event/{user}"));
     let event = events["events"][0]["id"].as_str().unwrap().to_owned();
     Ids { user, blob, waiting, profile: profile["id"].as_str().unwrap().to_owned(), event }
 }
 
 /// Everything that the first project has, as it reads it.
-fn state(server: &Running, ids: &Ids) -> Vec<Value> {
+fn state(client: &Client, ids: &Ids) -> Vec<Value> {
     let Ids { user, blob, waiting, .. } = ids;
     let paths = [
         format!("/users/{user}"),
@@ -48,8 +49,10 @@ fn state(server: &Running, ids: &Ids) -> Vec<Value> {
         format!("/users/buffer/capacity/{user}/chat?status=idle"),
         format!("/users/context/{user}"),
         format!("/users/dead_letters/{user}"),
+        "/project/profile_config".to_owned(),
+        "/project/users".to_owned(),
     ];
-    paths.iter().map(|path| get(server, path)).collect()
+    paths.iter().map(|path| get(client, path)).collect()
 }
 
 /// Every route with a place for ids, filled with these.
@@ -84,6 +87,10 @@ fn attempts(ids: &Ids) -> Vec<(&'static str, String, Option<Value>)> {
         ("GET", format!("/users/dead_letters/{user}"), None),
         ("POST", format!("/users/dead_letters/{user}/retry"), None),
         ("DELETE", format!("/users/dead_letters/{user}"), None),
+        ("GET", "/project/users".to_owned(), None),
+        ("GET", format!("/project/users?search={SECRET}"), None),
+        ("GET", "/project/profile_config".to_owned(), None),
+        ("POST", "/project/profile_config".to_owned(), Some(json!({"profile_config": "language: zh"}))),
         ("GET", "/project/dead_letters".to_owned(), None),
         ("POST", "/project/dead_letters/retry".to_owned(), None),
         ("DELETE", "/project/dead_letters".to_owned(), None),
@@ -103,11 +110,14 @@ fn attempts(ids: &Ids) -> Vec<(&'static str, String, Option<Value>)> {
 }
 
 /// The answer, whatever it is.
-fn send(server: &Running, method: &str, path: &str, body: Option<&Value>) -> String {
+fn send(client: &Client, method: &str, path: &str, body: Option<&Value>) -> String {
     let config = ureq::Agent::config_builder().http_status_as_error(false);
     let agent: ureq::Agent = config.build().into();
-    let request = Request::builder().method(method).uri(format!("{}/api/v1{path}", server.server.base));
-    let request = request.header("Content-Type", "application/json");
+    let request = Request::builder().method(method).uri(format!("{}/api/v1{path}", client.base()));
+    let mut request = request.header("Content-Type", "application/json");
+    if let Some(token) = client.token() {
+        request = request.header("Authorization", format!("Bearer {token}"));
+    }
     let body = body.map(Value::to_string).unwrap_or_default();
     let mut response = agent.run(request.body(body).unwrap()).unwrap();
     assert_ne!(response.status(), 404, "{method} {path} is no route");
@@ -125,27 +135,48 @@ fn check(ids: &Ids, path: &str, answer: &str) {
     }
 }
 
+/// Two projects, as their clients see them: the second tries all it can.
+fn keeps_apart(first: &Client, second: &Client) {
+    let ids = furnish(first);
+    let before = state(first, &ids);
+    let shown = before.iter().filter(|data| data.to_string().contains(SECRET)).count();
+    assert!(shown >= 6, "the first project sees what it stored: {before:?}");
+    // The second project has no such user at first, and then one of its own under the same id.
+    for own in [false, true] {
+        if own {
+            second.call("POST", "/users", Some(&json!({"id": ids.user}))).unwrap();
+        }
+        for (method, path, body) in attempts(&ids) {
+            check(&ids, &path, &send(second, method, &path, body.as_ref()));
+        }
+        assert_eq!(state(first, &ids), before);
+    }
+    // What waited is still there and takes effect.
+    first.flush(&ids.user).unwrap();
+    assert_eq!(first.event_lines(&ids.user).len(), 2);
+}
+
 #[test]
 fn no_project_sees_or_changes_another() {
     let site = Site::new();
     let keep = ("POWERMEMO_PERSISTENT_CHAT_BLOBS", "true");
     let first = site.start(&[("PROJECT_ID", "first"), keep]);
     let second = site.start(&[("PROJECT_ID", "second"), keep]);
-    let ids = furnish(&first);
-    let before = state(&first, &ids);
-    let shown = before.iter().filter(|data| data.to_string().contains(SECRET)).count();
-    assert!(shown >= 6, "the first project sees what it stored: {before:?}");
-    // The second project has no such user at first, and then one of its own under the same id.
-    for own in [false, true] {
-        if own {
-            second.client.call("POST", "/users", Some(&json!({"id": ids.user}))).unwrap();
-        }
-        for (method, path, body) in attempts(&ids) {
-            check(&ids, &path, &send(&second, method, &path, body.as_ref()));
-        }
-        assert_eq!(state(&first, &ids), before);
+    keeps_apart(&first.client, &second.client);
+}
+
+#[test]
+fn no_token_opens_another_project() {
+    let site = Site::new();
+    let keep = ("POWERMEMO_PERSISTENT_CHAT_BLOBS", "true");
+    let shared = site.start(&[keep]);
+    let embedded = Server::start(&[keep]);
+    for root in [shared.client, Client::new(&embedded.base)] {
+        let [first, second] = ["one", "one-two"].map(|name| {
+            let made = root.call("POST", "/admin/projects", Some(&json!({"project_id": name}))).unwrap();
+            root.with_token(made["token"].as_str().unwrap())
+        });
+        keeps_apart(&first, &second);
+        keeps_apart(&second, &root);
     }
-    // What waited is still there and takes effect.
-    first.client.flush(&ids.user).unwrap();
-    assert_eq!(first.client.event_lines(&ids.user).len(), 2);
 }

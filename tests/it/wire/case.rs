@@ -172,7 +172,7 @@ impl Server {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         for (name, value) in &case.headers {
-            let value = value.replace("{token}", self.token.as_deref().unwrap_or_default());
+            let value = fill_text(value, kept).replace("{token}", self.token.as_deref().unwrap_or_default());
             request = request.header(*name, value);
         }
         let mut response = match &case.body {

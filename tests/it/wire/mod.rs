@@ -9,7 +9,9 @@ mod case;
 mod context;
 mod events;
 mod letters;
+mod profile_config;
 mod profiles;
+mod projects;
 mod roleplay;
 mod users;
 
@@ -26,7 +28,7 @@ const ORIGINS: &str = "[\"https://app.example\"]";
 type Table = (&'static str, fn() -> Vec<Case>);
 
 /// All tables. Each makes its own users, so that they are independent of each other.
-const TABLES: [Table; 8] = [
+const TABLES: [Table; 10] = [
     ("access", access::cases),
     ("users", users::cases),
     ("blobs", blobs::cases),
@@ -35,6 +37,8 @@ const TABLES: [Table; 8] = [
     ("context", context::cases),
     ("roleplay", roleplay::cases),
     ("letters", letters::cases),
+    ("projects", projects::cases),
+    ("profile_config", profile_config::cases),
 ];
 
 /// Runs all tables against the server at `base` ("http://127.0.0.1:8019").

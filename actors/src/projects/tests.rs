@@ -1,0 +1,161 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use jiff::Timestamp;
+use memory::testing::{MemoryStore, policy};
+use tokio::time::advance;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn settings() -> Arc<FlushSettings> {
+    Arc::new(FlushSettings {
+        lease: Duration::from_secs(60),
+        max_tokens: 20,
+        max_blobs: 4,
+        max_attempts: 3,
+        backoff_min: Duration::from_secs(1),
+        backoff_max: Duration::from_secs(60),
+        keep_chats: false,
+        record_answers: true,
+        quote_tokens: u32::MAX,
+        policy: Arc::new(policy()),
+    })
+}
+
+fn hash(byte: u8) -> TokenHash {
+    TokenHash([byte; 32])
+}
+
+/// A store with one project, and a cache of it.
+async fn world() -> (MemoryStore, ProjectCache, ProjectId) {
+    let (store, id) = (MemoryStore::new(), ProjectId::from("p"));
+    store.create_project(&id, &hash(1), NOW).await.unwrap();
+    (store.clone(), ProjectCache::new(Arc::new(store), settings()), id)
+}
+
+async fn admits(cache: &ProjectCache, id: &ProjectId, token: u8) -> Admission {
+    cache.admit(id, |known| *known == hash(token)).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_opens_its_project() {
+    let (store, cache, id) = world().await;
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Open);
+    assert_eq!(admits(&cache, &id, 2).await, Admission::Refused);
+    assert_eq!(admits(&cache, &"other".into(), 1).await, Admission::Refused);
+    store.set_profile_config(&"root".into(), Some("language: en"), true, NOW).await.unwrap();
+    assert_eq!(admits(&cache, &"root".into(), 1).await, Admission::Refused, "it has no token");
+    for status in [ProjectStatus::Suspended, ProjectStatus::Deleting] {
+        store.set_status(&id, status, NOW).await.unwrap();
+        cache.changed(&id);
+        assert_eq!(admits(&cache, &id, 1).await, Admission::Closed(status));
+        assert_eq!(admits(&cache, &id, 2).await, Admission::Refused, "who has no token is told nothing");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_is_believed_for_a_moment() {
+    let (store, cache, id) = world().await;
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Open);
+    store.set_status(&id, ProjectStatus::Suspended, NOW).await.unwrap();
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Open);
+    advance(TRUST).await;
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Closed(ProjectStatus::Suspended));
+    store.set_status(&id, ProjectStatus::Active, NOW).await.unwrap();
+    cache.changed(&id);
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Open, "it was told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_token_is_looked_for_once_a_second() {
+    let (store, cache, id) = world().await;
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Open);
+    store.set_token(&id, &hash(2), NOW).await.unwrap();
+    assert_eq!(admits(&cache, &id, 2).await, Admission::Refused);
+    advance(DISTRUST).await;
+    assert_eq!(admits(&cache, &id, 2).await, Admission::Open);
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Refused);
+    // A wrong token asks nothing of the store now.
+    store.fail_next(1);
+    assert_eq!(admits(&cache, &id, 3).await, Admission::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_while_it_is_read_is_not_missed() {
+    let (_, cache, id) = world().await;
+    let before = cache.state().changes;
+    cache.changed(&id);
+    cache.take_in(&id, None, before, true);
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Open, "it was read again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_store_what_was_known_goes_on() {
+    let (store, cache, id) = world().await;
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Open);
+    advance(TRUST).await;
+    store.fail_next(1);
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Open);
+    store.set_status(&id, ProjectStatus::Suspended, NOW).await.unwrap();
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Open, "it is not asked again at once");
+    advance(RETRY).await;
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Closed(ProjectStatus::Suspended));
+    store.fail_next(1);
+    let away = cache.admit(&"other".into(), |_| true).await;
+    assert!(matches!(away, Err(EngineError::Unavailable { .. })), "nothing is known of it");
+    cache.changed(&id);
+    store.fail_next(1);
+    let away = cache.admit(&id, |known| *known == hash(1)).await;
+    assert!(matches!(away, Err(EngineError::Unavailable { .. })), "what was known is known to be old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_projects_fill_nothing_and_are_slowed_down() {
+    let (store, cache, id) = world().await;
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Open);
+    for n in 0..MAX_UNKNOWN {
+        assert_eq!(admits(&cache, &format!("x{n}").as_str().into(), 1).await, Admission::Refused);
+    }
+    assert_eq!(cache.state().entries.len(), 1);
+    // The store is not even asked.
+    store.fail_next(1);
+    let refused = cache.admit(&"more".into(), |_| true).await;
+    assert!(matches!(refused, Err(EngineError::Busy { .. })));
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Open, "projects that are known are not concerned");
+    store.fail_next(0);
+    advance(RETRY_AFTER).await;
+    assert_eq!(admits(&cache, &"more".into(), 1).await, Admission::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_kept_projects_is_limited() {
+    let (_, cache, id) = world().await;
+    for n in 0..=MAX_KEPT {
+        cache.get(&format!("x{n}").as_str().into()).await.unwrap();
+    }
+    assert_eq!(cache.state().entries.len(), MAX_KEPT);
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Open);
+    advance(TRUST).await;
+    cache.get(&id).await.unwrap();
+    assert_eq!(cache.state().entries.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_stays_the_same_until_it_changes() {
+    let (store, cache, id) = world().await;
+    let plain = cache.get(&id).await.unwrap().flush.clone();
+    assert!(Arc::ptr_eq(&plain, &cache.settings));
+    store.set_profile_config(&id, Some("profile_strict_mode: true"), false, NOW).await.unwrap();
+    cache.changed(&id);
+    let strict = cache.get(&id).await.unwrap().flush.clone();
+    assert!(strict.policy.strict && !plain.policy.strict);
+    store.set_token(&id, &hash(9), NOW).await.unwrap();
+    cache.changed(&id);
+    assert!(Arc::ptr_eq(&strict.policy, &cache.get(&id).await.unwrap().flush.policy), "another change");
+    advance(TRUST * 2).await;
+    assert!(Arc::ptr_eq(&strict.policy, &cache.get(&id).await.unwrap().flush.policy), "no change");
+    store.set_profile_config(&id, Some("- not one"), false, NOW).await.unwrap();
+    cache.changed(&id);
+    assert!(Arc::ptr_eq(&plain, &cache.get(&id).await.unwrap().flush), "one that cannot be read has no effect");
+}

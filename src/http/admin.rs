@@ -1,0 +1,186 @@
+//! `/admin`: projects and the state of the server, for whoever has the root token.
+
+use memory::ids::ProjectId;
+use memory::ports::{Page, Project, ProjectStatus};
+use serde::Serialize;
+
+use super::body::Body;
+use super::call::Call;
+use super::input::{Input, MAX_ITEMS};
+use super::invalid::Problems;
+use super::node::Node;
+use super::reply::{Answer, Failure, Reply};
+use super::stamp::Stamp;
+use crate::token;
+
+/// Projects of a page when the request does not say.
+const PROJECTS: u32 = 100;
+/// The last project that a list can begin with.
+const MAX_OFFSET: u32 = 100_000_000;
+
+/// A project, on the wire.
+#[derive(Serialize)]
+pub(super) struct ProjectView {
+    project_id: ProjectId,
+    status: &'static str,
+    /// The one that exists without being created, whose token is the root token.
+    is_default: bool,
+    has_profile_config: bool,
+    created_at: Option<Stamp>,
+    updated_at: Option<Stamp>,
+}
+
+impl ProjectView {
+    fn of(project: Project, is_default: bool) -> Self {
+        Self {
+            project_id: project.id,
+            status: project.status.as_str(),
+            is_default,
+            has_profile_config: project.profile_config.is_some(),
+            created_at: Some(Stamp(project.created_at)),
+            updated_at: Some(Stamp(project.updated_at)),
+        }
+    }
+
+    /// The default project, of which nothing is stored.
+    fn implicit(id: &ProjectId) -> Self {
+        let status = ProjectStatus::Active.as_str();
+        let (created_at, updated_at) = (None, None);
+        Self { project_id: id.clone(), status, is_default: true, has_profile_config: false, created_at, updated_at }
+    }
+}
+
+/// A project and its new token.
+#[derive(Serialize)]
+pub(super) struct WithToken {
+    #[serde(flatten)]
+    project: ProjectView,
+    /// Shown this once: it is kept nowhere.
+    token: String,
+}
+
+/// Some projects.
+#[derive(Serialize)]
+pub(super) struct ProjectsView {
+    projects: Vec<ProjectView>,
+}
+
+/// The name of a project in the path. One that no project can have is unknown, not malformed.
+fn named(input: &Input<'_>) -> ProjectId {
+    ProjectId::from(input.segment("project_id"))
+}
+
+/// A new token.
+fn fresh_token(id: &ProjectId) -> Result<(String, memory::ports::TokenHash), Failure> {
+    token::make(id).map_err(|error| {
+        tracing::error!(%error, "no token could be made");
+        Failure::Engine(actors::EngineError::Internal)
+    })
+}
+
+/// Reads a project. The caller of an admin route works on the default project.
+async fn view(call: &Call, id: &ProjectId) -> Result<ProjectView, Failure> {
+    let is_default = id == call.project();
+    match call.engine()?.project(id).await? {
+        Some(project) => Ok(ProjectView::of(project, is_default)),
+        None if is_default => Ok(ProjectView::implicit(id)),
+        None => Err(actors::EngineError::UnknownProject(id.clone()).into()),
+    }
+}
+
+/// `GET /admin/status_check`
+pub(super) async fn status(call: Call) -> Reply<()> {
+    call.check_root()?;
+    call.engine()?.check().await?;
+    Ok(Answer(()))
+}
+
+/// `GET /admin/projects`: by name. The default project stands first, beside those of the page.
+pub(super) async fn list(call: Call) -> Reply<ProjectsView> {
+    call.check_root()?;
+    let mut input = call.input();
+    let limit = input.limit("limit", MAX_ITEMS).unwrap_or(PROJECTS);
+    let offset = input.limit("offset", MAX_OFFSET).unwrap_or(0);
+    input.finish()?;
+    let page = Page { offset: offset.into(), limit: limit.into() };
+    let rows = call.engine()?.projects(page).await?;
+    let mut projects = Vec::with_capacity(rows.len() + 1);
+    if offset == 0 {
+        projects.push(view(&call, call.project()).await?);
+    }
+    let others = rows.into_iter().filter(|project| project.id != *call.project());
+    projects.extend(others.map(|project| ProjectView::of(project, false)));
+    Ok(Answer(ProjectsView { projects }))
+}
+
+fn read_name(root: Node<'_>, problems: &mut Problems) -> Option<ProjectId> {
+    let node = root.get("project_id");
+    let known = problems.0.len();
+    let name = node.clone().string(problems);
+    match ProjectId::checked(&name) {
+        Ok(id) => Some(id),
+        Err(_) if problems.0.len() > known => None,
+        Err(_) => {
+            let must = "must be 1 to 64 letters (A to Z, a to z), digits, '_' or '-'";
+            node.wrong(problems, "string_pattern_mismatch", must);
+            None
+        }
+    }
+}
+
+/// `POST /admin/projects`
+pub(super) async fn create(call: Call, body: Body) -> Reply<WithToken> {
+    call.check_root()?;
+    let mut input = call.input();
+    let id = input.model(&body, read_name);
+    input.finish()?;
+    // Without a problem there is a name.
+    let Some(id) = id else { return Err(Problems::default().into()) };
+    let (token, hash) = fresh_token(&id)?;
+    let project = call.engine()?.create_project(&id, &hash).await?;
+    Ok(Answer(WithToken { project: ProjectView::of(project, false), token }))
+}
+
+/// `GET /admin/projects/{project_id}`
+pub(super) async fn get(call: Call) -> Reply<ProjectView> {
+    call.check_root()?;
+    let id = named(&call.input());
+    Ok(Answer(view(&call, &id).await?))
+}
+
+fn read_status(root: Node<'_>, problems: &mut Problems) -> Option<ProjectStatus> {
+    root.get("status").choice(problems, "enum", "must be active or suspended", |name| match name {
+        "active" => Some(ProjectStatus::Active),
+        "suspended" => Some(ProjectStatus::Suspended),
+        _ => None,
+    })
+}
+
+/// `PATCH /admin/projects/{project_id}`
+pub(super) async fn change(call: Call, body: Body) -> Reply<ProjectView> {
+    call.check_root()?;
+    let mut input = call.input();
+    let id = named(&input);
+    let status = input.model(&body, read_status);
+    input.finish()?;
+    let Some(status) = status else { return Err(Problems::default().into()) };
+    call.engine()?.set_project_status(&id, status).await?;
+    Ok(Answer(view(&call, &id).await?))
+}
+
+/// `DELETE /admin/projects/{project_id}`: begins to.
+pub(super) async fn delete(call: Call) -> Reply<ProjectView> {
+    call.check_root()?;
+    let id = named(&call.input());
+    call.engine()?.set_project_status(&id, ProjectStatus::Deleting).await?;
+    Ok(Answer(view(&call, &id).await?))
+}
+
+/// `POST /admin/projects/{project_id}/token`
+pub(super) async fn rotate(call: Call) -> Reply<WithToken> {
+    call.check_root()?;
+    let id = named(&call.input());
+    let (token, hash) = fresh_token(&id)?;
+    call.engine()?.rotate_token(&id, &hash).await?;
+    Ok(Answer(WithToken { project: view(&call, &id).await?, token }))
+}

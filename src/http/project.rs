@@ -1,0 +1,108 @@
+//! `/project`: what a project tells of itself, and how it wants its memory made.
+
+use memory::ids::ProjectId;
+use memory::ports::{ListedUser, Page, UserOrder, UserQuery};
+use memory::profile_config::ProfileConfig;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::body::Body;
+use super::call::Call;
+use super::input::{MAX_ITEMS, MAX_QUERY_CHARS};
+use super::reply::{Answer, Failure, Reply};
+use super::stamp::Stamp;
+
+/// Users of a page when the request does not say.
+const USERS: u32 = 10;
+/// The last user that a list can begin with.
+const MAX_OFFSET: u32 = 1_000_000_000;
+
+/// The profile configuration of a project, on the wire.
+#[derive(Serialize)]
+pub(super) struct ConfigView {
+    profile_config: String,
+}
+
+/// `GET /project/profile_config`
+pub(super) async fn config(call: Call) -> Reply<ConfigView> {
+    let project = call.engine()?.project(call.project()).await?;
+    let profile_config = project.and_then(|project| project.profile_config).unwrap_or_default();
+    Ok(Answer(ConfigView { profile_config }))
+}
+
+/// `POST /project/profile_config`: null, or a configuration without any text, resets it.
+pub(super) async fn set_config(call: Call, body: Body) -> Reply<()> {
+    let mut input = call.input();
+    let text = input.model(&body, |root, problems| root.get("profile_config").nullable_string(problems));
+    input.finish()?;
+    let text = text.filter(|text| !text.trim().is_empty());
+    if let Some(text) = &text {
+        let config = ProfileConfig::parse(text)
+            .map_err(|error| Failure::bad_request(format!("invalid profile_config: {error}")))?;
+        if !config.ignored.is_empty() {
+            // Its keys are not shown: they may hold anything.
+            tracing::warn!(
+                project = %call.project(),
+                keys = config.ignored.len(),
+                "a profile_config has keys or a language that have no effect here"
+            );
+        }
+    }
+    call.engine()?.set_profile_config(call.project(), text.as_deref()).await?;
+    Ok(Answer(()))
+}
+
+/// A user in a list, on the wire.
+#[derive(Serialize)]
+pub(super) struct ListedView {
+    id: Uuid,
+    project_id: ProjectId,
+    profile_count: u64,
+    event_count: u64,
+    created_at: Stamp,
+    updated_at: Stamp,
+    additional_fields: Option<Map<String, Value>>,
+}
+
+impl ListedView {
+    fn of(user: ListedUser, project: &ProjectId) -> Self {
+        Self {
+            id: user.id.0,
+            project_id: project.clone(),
+            profile_count: user.profile_count,
+            event_count: user.event_count,
+            created_at: Stamp(user.created_at),
+            updated_at: Stamp(user.updated_at),
+            additional_fields: user.data,
+        }
+    }
+}
+
+/// Some users, and how many there are in all.
+#[derive(Serialize)]
+pub(super) struct UsersView {
+    users: Vec<ListedView>,
+    count: u64,
+}
+
+/// `GET /project/users`
+pub(super) async fn users(call: Call) -> Reply<UsersView> {
+    const ORDERS: [(&str, UserOrder); 3] = [
+        ("updated_at", UserOrder::UpdatedAt),
+        ("profile_count", UserOrder::ProfileCount),
+        ("event_count", UserOrder::EventCount),
+    ];
+    let mut input = call.input();
+    let search = input.short_text("search", MAX_QUERY_CHARS);
+    let must = "must be updated_at, profile_count or event_count";
+    let order = input.choice("order_by", &ORDERS, UserOrder::UpdatedAt, must);
+    let descending = input.flag("order_desc", true);
+    let limit = input.limit("limit", MAX_ITEMS).unwrap_or(USERS);
+    let offset = input.limit("offset", MAX_OFFSET).unwrap_or(0);
+    input.finish()?;
+    let query = UserQuery { search, order, descending, page: Page { offset: offset.into(), limit: limit.into() } };
+    let (users, count) = call.engine()?.project_users(call.project(), &query).await?;
+    let users = users.into_iter().map(|user| ListedView::of(user, call.project())).collect();
+    Ok(Answer(UsersView { users, count }))
+}
