@@ -270,8 +270,9 @@ impl Sweeper {
 
     /// Removes some old rows. True when there may be more.
     async fn forget_old(&self) -> Result<bool, SweepError> {
-        let Ports { store, clock, .. } = &self.context.ports;
+        let Ports { store, projects, clock, .. } = &self.context.ports;
         let before = clock.now().saturating_sub(self.settings.applied_blobs_retention).unwrap_or_default();
-        Ok(store.forget_before(before, BATCH).await? >= u64::from(BATCH))
+        let gone = [store.forget_before(before, BATCH).await?, projects.fold_usage(BATCH).await?];
+        Ok(gone.iter().any(|rows| *rows >= u64::from(BATCH)))
     }
 }

@@ -23,3 +23,4 @@ pub mod search;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod text;
+pub mod usage;

@@ -210,7 +210,9 @@ fn project_routes(config: &mut web::ServiceConfig) {
         .service(
             resource("/project/profile_config").route(get().to(project::config)).route(post().to(project::set_config)),
         )
-        .service(resource("/project/users").route(get().to(project::users)));
+        .service(resource("/project/users").route(get().to(project::users)))
+        .service(resource("/project/usage").route(get().to(project::usage)))
+        .service(resource("/project/billing").route(get().to(project::billing)));
 }
 
 fn admin_routes(config: &mut web::ServiceConfig) {

@@ -1,8 +1,14 @@
 //! `/project`: what a project tells of itself, and how it wants its memory made.
 
+use std::collections::HashMap;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
 use memory::ids::ProjectId;
 use memory::ports::{ListedUser, Page, UserOrder, UserQuery};
 use memory::profile_config::ProfileConfig;
+use memory::usage::{Used, day_of};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -15,6 +21,10 @@ use super::stamp::Stamp;
 
 /// Users of a page when the request does not say.
 const USERS: u32 = 10;
+/// Days of usage when the request does not say.
+const USAGE_DAYS: u32 = 7;
+/// Days of usage that one answer tells of at most.
+const MAX_USAGE_DAYS: u32 = 3_660;
 /// The last user that a list can begin with.
 const MAX_OFFSET: u32 = 1_000_000_000;
 
@@ -51,6 +61,61 @@ pub(super) async fn set_config(call: Call, body: Body) -> Reply<()> {
     }
     call.engine()?.set_profile_config(call.project(), text.as_deref()).await?;
     Ok(Answer(()))
+}
+
+/// What a project has used in a day, on the wire.
+#[derive(Serialize)]
+pub(super) struct DayView {
+    date: Date,
+    total_insert: u64,
+    total_success_insert: u64,
+    total_input_token: u64,
+    total_output_token: u64,
+}
+
+/// `GET /project/usage`: the last days, today first.
+pub(super) async fn usage(call: Call) -> Reply<Vec<DayView>> {
+    let mut input = call.input();
+    let last_days = input.limit("last_days", MAX_USAGE_DAYS).unwrap_or(USAGE_DAYS);
+    input.finish()?;
+    let engine = call.engine()?;
+    let today = day_of(engine.now());
+    let days: Vec<Date> = today.series(-1.day()).take(last_days as usize).collect();
+    let Some(first) = days.last() else { return Ok(Answer(Vec::new())) };
+    let used: HashMap<Date, Used> = engine.usage(call.project(), *first, today).await?.into_iter().collect();
+    let view = |date: Date| {
+        let Used { inserts, successes, input_tokens, output_tokens } = used.get(&date).copied().unwrap_or_default();
+        DayView {
+            date,
+            total_insert: inserts,
+            total_success_insert: successes,
+            total_input_token: input_tokens,
+            total_output_token: output_tokens,
+        }
+    };
+    Ok(Answer(days.into_iter().map(view).collect()))
+}
+
+/// What a project may still use, on the wire.
+#[derive(Serialize)]
+pub(super) struct BillingView {
+    /// No project has a limit.
+    token_left: Option<u64>,
+    next_refill_at: Stamp,
+    project_token_cost_month: u64,
+}
+
+/// `GET /project/billing`: of the present month in UTC.
+pub(super) async fn billing(call: Call) -> Reply<BillingView> {
+    call.input().finish()?;
+    let engine = call.engine()?;
+    let today = day_of(engine.now());
+    let used = engine.usage(call.project(), today.first_of_month(), today).await?;
+    let tokens = used.iter().map(|(_, used)| used.tokens()).fold(0, u64::saturating_add);
+    // The calendar ends in the year 9999.
+    let next = today.last_of_month().tomorrow().and_then(|day| day.to_zoned(TimeZone::UTC));
+    let next_refill_at = Stamp(next.map_or(Timestamp::MAX, |next| next.timestamp()));
+    Ok(Answer(BillingView { token_left: None, next_refill_at, project_token_cost_month: tokens }))
 }
 
 /// A user in a list, on the wire.

@@ -1,5 +1,7 @@
+use jiff::civil::Date;
 use memory::ids::ProjectId;
 use memory::ports::{Change, ListedUser, Page, Project, ProjectStatus, TokenHash, UserQuery};
+use memory::usage::Used;
 
 use super::Engine;
 use crate::error::EngineError;
@@ -84,6 +86,14 @@ impl Engine {
         query: &UserQuery,
     ) -> Result<(Vec<ListedUser>, u64), EngineError> {
         Ok(self.ports().projects.users(id, query).await?)
+    }
+
+    /// What a project has used on the days from `from` to `to` that it used something, the earliest first.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn usage(&self, id: &ProjectId, from: Date, to: Date) -> Result<Vec<(Date, Used)>, EngineError> {
+        Ok(self.ports().projects.usage(id, from, to).await?)
     }
 
     /// Makes sure that store and journal answer.

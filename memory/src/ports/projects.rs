@@ -1,9 +1,11 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde_json::{Map, Value};
 
 use crate::ids::{ProjectId, UserId};
 use crate::ports::{Page, StoreError};
+use crate::usage::Used;
 
 /// Whether a project may be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,11 +137,18 @@ pub trait Projects: Send + Sync + 'static {
     /// Projects that are being deleted, in order of their names.
     async fn deleting_projects(&self, limit: u32) -> Result<Vec<Project>, StoreError>;
 
-    /// Removes a project that is being deleted and has no users left.
+    /// Removes a project that is being deleted and has no users left, and what it has used.
     async fn remove_project(&self, id: &ProjectId) -> Result<bool, StoreError>;
 
     /// Some users of a project, in no particular order.
     async fn user_ids(&self, id: &ProjectId, limit: u32) -> Result<Vec<UserId>, StoreError>;
+
+    /// What a project has used on the days from `from` to `to` that it used something, the earliest first. It is counted
+    /// by [`crate::ports::Store::commit`] and [`crate::ports::Store::end_flush`], in their transactions.
+    async fn usage(&self, id: &ProjectId, from: Date, to: Date) -> Result<Vec<(Date, Used)>, StoreError>;
+
+    /// Tidies up what was counted; no total changes. Returns the number of rows that are gone, `limit` at most.
+    async fn fold_usage(&self, limit: u32) -> Result<u64, StoreError>;
 
     /// Lists users, and counts all that the search finds.
     async fn users(&self, id: &ProjectId, query: &UserQuery) -> Result<(Vec<ListedUser>, u64), StoreError>;

@@ -8,6 +8,7 @@ use crate::event::{Event, EventTag, Gist};
 use crate::ids::{BlobId, EventId, FlushId, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
 use crate::ports::{Answer, Usage};
 use crate::profile::{Profile, SlotWrite};
+use crate::usage::Used;
 
 /// Why a store did not do what it was asked. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
@@ -195,6 +196,13 @@ impl Commit {
     /// only.
     pub fn changes_memory(&self) -> bool {
         self.event.is_some() || self.slots.iter().any(SlotWrite::changes_slot)
+    }
+
+    /// What is counted for the project: with the user gone, no success. What comes from a letter was counted as inserted
+    /// when it became one.
+    pub fn used(&self, user_is_there: bool) -> Used {
+        let blobs = self.blob_ids.len();
+        Used::new(if self.retried { 0 } else { blobs }, if user_is_there { blobs } else { 0 }, self.record.usage)
     }
 }
 

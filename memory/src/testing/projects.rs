@@ -1,10 +1,12 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 use super::store::{MemoryStore, State};
 use super::store_rows::UserRows;
 use crate::ids::{ProjectId, UserId};
 use crate::ports::{ListedUser, Page, Project, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery};
+use crate::usage::Used;
 
 impl State {
     /// A project that can be changed.
@@ -107,6 +109,7 @@ impl Projects for MemoryStore {
             let goes = deleting && state.users_of(id).next().is_none();
             if goes {
                 state.projects.remove(id);
+                state.usage.retain(|(project, _), _| project != id);
             }
             goes
         })
@@ -117,6 +120,17 @@ impl Projects for MemoryStore {
             let ids = state.users_of(id).filter_map(|rows| rows.user.as_ref()).map(|user| user.id);
             ids.take(limit as usize).collect()
         })
+    }
+
+    async fn usage(&self, id: &ProjectId, from: Date, to: Date) -> Result<Vec<(Date, Used)>, StoreError> {
+        self.call(|state| {
+            let days = state.usage.range((id.clone(), from)..=(id.clone(), to));
+            days.map(|((_, day), used)| (*day, *used)).collect()
+        })
+    }
+
+    async fn fold_usage(&self, _: u32) -> Result<u64, StoreError> {
+        Ok(0)
     }
 
     async fn users(&self, id: &ProjectId, query: &UserQuery) -> Result<(Vec<ListedUser>, u64), StoreError> {

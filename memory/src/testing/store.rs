@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -15,6 +16,7 @@ use crate::ports::{
     SlotChange, Store, StoreError, StoredBlob, User, Written,
 };
 use crate::profile::Profile;
+use crate::usage::{Used, day_of};
 
 /// A store in memory. Clones share what they hold.
 #[derive(Clone, Default)]
@@ -24,6 +26,7 @@ pub struct MemoryStore(Shared<State>);
 pub(super) struct State {
     pub(super) users: BTreeMap<UserKey, UserRows>,
     pub(super) projects: BTreeMap<ProjectId, Project>,
+    pub(super) usage: BTreeMap<(ProjectId, Date), Used>,
     /// In order of deletion.
     tombstones: Vec<Tombstone>,
 }
@@ -81,6 +84,12 @@ impl State {
         let owner = Owner { key: key.clone(), incarnation };
         self.tombstones.push(Tombstone { owner, purged_at: None });
         Some(incarnation)
+    }
+
+    fn count(&mut self, project: &ProjectId, used: Used, now: Timestamp) {
+        if !used.is_nothing() {
+            *self.usage.entry((project.clone(), day_of(now))).or_default() += used;
+        }
     }
 
     fn forget_before(&mut self, before: Timestamp, limit: u32) -> u64 {
@@ -305,7 +314,17 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, commit: &Commit) -> Result<CommitReply, StoreError> {
-        self.call(|state| state.users.entry(commit.owner.key.clone()).or_default().commit(commit))
+        self.call(|state| {
+            let reply = state.users.entry(commit.owner.key.clone()).or_default().commit(commit);
+            if let Some(there) = match reply {
+                CommitReply::Done => Some(true),
+                CommitReply::UserGone => Some(false),
+                CommitReply::Decided(_) | CommitReply::AppliedBefore(_) | CommitReply::Stale => None,
+            } {
+                state.count(&commit.owner.key.project, commit.used(there), commit.now);
+            }
+            reply
+        })
     }
 
     async fn end_flush(
@@ -316,7 +335,16 @@ impl Store for MemoryStore {
         dead: Option<&DeadLetter>,
         now: Timestamp,
     ) -> Result<Option<FlushRecord>, StoreError> {
-        self.call(|state| state.life(owner).and_then(|rows| end_flush(rows, flush_id, record, dead, now)))
+        self.call(|state| {
+            let rows = state.life(owner)?;
+            let is_new = |stored: &&StoredBlob| !rows.is_applied(stored.blob.id) && !rows.is_dead(stored.blob.id);
+            let inserts = dead.map_or(0, |letter| letter.blobs.iter().filter(is_new).count());
+            let decided = end_flush(rows, flush_id, record, dead, now);
+            if decided.is_none() {
+                state.count(&owner.key.project, Used::new(inserts, 0, record.usage), now);
+            }
+            decided
+        })
     }
 
     async fn flush(&self, key: &UserKey, flush_id: FlushId) -> Result<Option<FlushRecord>, StoreError> {

@@ -13,6 +13,7 @@ use super::error::DatabaseError;
 use super::events::{GistColumns, tags_of};
 use super::rows::{About, BlobColumns, micros, text, to_json, uuids};
 use super::slots::SlotColumns;
+use super::usage;
 
 /// Does all that [`super::flushes::commit`] does when a commit can be done, or nothing.
 ///
@@ -82,6 +83,9 @@ const COMMIT: &str = "WITH memory AS MATERIALIZED (
     ), answer AS (
         INSERT INTO recorded_answers (project_id, user_id, flush_id, part, answer, created_at)
         SELECT project_id, user_id, $4, $45, $46, $7 FROM memory WHERE $45 IS NOT NULL
+    ), used AS (
+        INSERT INTO usage_entries (project_id, day, inserts, successes, input_tokens, output_tokens)
+        SELECT project_id, $47, $48, $49, $50, $51 FROM memory
     )
     SELECT count(*) FROM memory";
 
@@ -137,5 +141,8 @@ fn statement(commit: &Commit) -> Result<QueryScalar<'_, Postgres, i64, PgArgumen
 
     let answer = commit.answer.as_ref();
     let query = query.bind(answer.map(|(part, _)| i64::from(*part)));
-    Ok(query.bind(answer.map(|(_, answer)| to_json(answer)).transpose()?))
+    let query = query.bind(answer.map(|(_, answer)| to_json(answer)).transpose()?);
+
+    let (day, numbers) = usage::columns(commit.used(true), commit.now);
+    Ok(numbers.into_iter().fold(query.bind(day), |query, number| query.bind(number)))
 }

@@ -4,13 +4,14 @@ use jiff::Timestamp;
 use memory::ids::{BlobId, FlushId, Owner, UserKey};
 use memory::ports::{Answer, Commit, CommitReply, DeadLetter, FlushOutcome, FlushRecord, FlushResult};
 use memory::profile::Author;
+use memory::usage::Used;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row, query, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::error::DatabaseError;
 use super::rows::{About, from_json, json_column, lock, micros, number, text, to_json, uuids};
-use super::{blobs, events, letters, slots};
+use super::{blobs, events, letters, slots, usage};
 
 /// Those of the blobs `$3` that have taken effect or, when `$4`, are in a dead letter.
 const DONE: &str = "SELECT blob_id FROM applied_blobs
@@ -58,6 +59,7 @@ pub(super) async fn commit(conn: &mut PgConnection, commit: &Commit) -> Result<C
             ..commit.record.clone()
         };
         insert(conn, key, commit.flush_id, &record, commit.now).await?;
+        usage::add(conn, &key.project, commit.used(false), commit.now).await?;
         return Ok(CommitReply::UserGone);
     };
     let done = done(conn, key, &commit.blob_ids, !commit.retried).await?;
@@ -90,6 +92,7 @@ pub(super) async fn is_settled(conn: &mut PgConnection, key: &UserKey, id: BlobI
 async fn apply(conn: &mut PgConnection, commit: &Commit) -> Result<(), DatabaseError> {
     let key = &commit.owner.key;
     insert(conn, key, commit.flush_id, &commit.record, commit.now).await?;
+    usage::add(conn, &key.project, commit.used(true), commit.now).await?;
     let apply = query(APPLY).user(key).bind(commit.flush_id.0).bind(micros(commit.now));
     apply.bind(uuids(&commit.blob_ids)).bind(i64::from(commit.changes_memory())).execute(&mut *conn).await?;
     if commit.retried {
@@ -155,9 +158,14 @@ pub(super) async fn end(
         return Ok(Some(decided));
     }
     insert(conn, key, flush_id, record, now).await?;
+    let mut inserts = 0;
     if let Some(letter) = dead {
+        // One that died before was counted then.
+        let ids: Vec<BlobId> = letter.blobs.iter().map(|stored| stored.blob.id).collect();
+        inserts = ids.len() - done(conn, key, &ids, true).await?.len().min(ids.len());
         letters::bury(conn, key, flush_id, letter, now).await?;
     }
+    usage::add(conn, &key.project, Used::new(inserts, 0, record.usage), now).await?;
     Ok(None)
 }
 

@@ -20,6 +20,7 @@ mod reach;
 pub(crate) mod rows;
 mod slots;
 mod upkeep;
+mod usage;
 pub(crate) mod users;
 
 use std::sync::Arc;

@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use memory::ids::{ProjectId, UserId};
 use memory::ports::{ListedUser, Page, Project, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery};
+use memory::usage::Used;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row, query, query_as, query_scalar};
 use uuid::Uuid;
@@ -12,6 +14,7 @@ use super::PostgresStore;
 use super::blobs::limits;
 use super::error::DatabaseError;
 use super::rows::{from_json, micros, number, text, time_column};
+use super::usage;
 
 const PROJECT: &str = "SELECT project_id, status, token_hash, profile_config, created_at, updated_at FROM projects
     WHERE project_id = $1";
@@ -31,8 +34,13 @@ const MAKE_AND_SET_CONFIG: &str = "INSERT INTO projects (project_id, status, pro
     VALUES ($1, 'active', $2, $3, $3)
     ON CONFLICT (project_id) DO UPDATE SET profile_config = excluded.profile_config, updated_at = excluded.updated_at
     WHERE projects.status <> 'deleting'";
-const REMOVE: &str = "DELETE FROM projects WHERE project_id = $1 AND status = 'deleting'
-    AND NOT EXISTS (SELECT FROM users WHERE users.project_id = $1)";
+const REMOVE: &str = "WITH gone AS (
+        DELETE FROM projects WHERE project_id = $1 AND status = 'deleting'
+            AND NOT EXISTS (SELECT FROM users WHERE users.project_id = $1)
+        RETURNING project_id
+    ), entries AS (DELETE FROM usage_entries USING gone WHERE usage_entries.project_id = gone.project_id
+    ), days AS (DELETE FROM usage_days USING gone WHERE usage_days.project_id = gone.project_id)
+    SELECT count(*) FROM gone";
 const USER_IDS: &str = "SELECT user_id FROM users WHERE project_id = $1 LIMIT $2";
 
 /// The counts of those who are on the page are taken when the page is known; the row without a user has the count of
@@ -130,7 +138,7 @@ async fn set_hash(
 }
 
 async fn remove(conn: &mut PgConnection, id: &ProjectId) -> Result<bool, DatabaseError> {
-    Ok(query(REMOVE).bind(id.as_str().to_owned()).execute(conn).await?.rows_affected() == 1)
+    Ok(query_scalar::<_, i64>(REMOVE).bind(id.as_str().to_owned()).fetch_one(conn).await? == 1)
 }
 
 async fn user_ids(conn: &mut PgConnection, id: &ProjectId, limit: u32) -> Result<Vec<UserId>, DatabaseError> {
@@ -217,6 +225,14 @@ impl Projects for PostgresStore {
 
     async fn user_ids(&self, id: &ProjectId, limit: u32) -> Result<Vec<UserId>, StoreError> {
         Ok(self.database.single(id.clone(), move |conn, id| Box::pin(user_ids(conn, id, limit))).await?)
+    }
+
+    async fn usage(&self, id: &ProjectId, from: Date, to: Date) -> Result<Vec<(Date, Used)>, StoreError> {
+        Ok(self.database.single(id.clone(), move |conn, id| Box::pin(usage::read(conn, id, from, to))).await?)
+    }
+
+    async fn fold_usage(&self, limit: u32) -> Result<u64, StoreError> {
+        Ok(self.database.single((), move |conn, ()| Box::pin(usage::fold(conn, limit))).await?)
     }
 
     async fn users(&self, id: &ProjectId, query: &UserQuery) -> Result<(Vec<ListedUser>, u64), StoreError> {

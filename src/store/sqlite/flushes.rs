@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use memory::ids::{BlobId, FlushId, Owner, UserKey};
 use memory::ports::{Answer, Commit, CommitReply, DeadLetter, FlushOutcome, FlushRecord, FlushResult};
+use memory::usage::Used;
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection, query, query_as, query_scalar};
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 use super::error::DatabaseError;
 use super::rows::{bump, from_json, hex, json_column, life, micros, to_json};
-use super::{blobs, events, letters, slots};
+use super::{blobs, events, letters, slots, usage};
 
 /// Blobs that have taken effect: `?3` lists ids.
 pub(super) const APPLIED: &str = "SELECT blob_id FROM applied_blobs
@@ -51,6 +52,7 @@ pub(super) async fn commit(conn: &mut SqliteConnection, commit: &Commit) -> Resu
             ..commit.record.clone()
         };
         insert(conn, key, commit.flush_id, &record, commit.now).await?;
+        usage::add(conn, &key.project, commit.used(false), commit.now).await?;
         return Ok(CommitReply::UserGone);
     };
     let mut before = found(conn, key, APPLIED, &commit.blob_ids).await?;
@@ -75,6 +77,7 @@ pub(super) async fn commit(conn: &mut SqliteConnection, commit: &Commit) -> Resu
 async fn apply(conn: &mut SqliteConnection, commit: &Commit) -> Result<(), DatabaseError> {
     let key = &commit.owner.key;
     insert(conn, key, commit.flush_id, &commit.record, commit.now).await?;
+    usage::add(conn, &key.project, commit.used(true), commit.now).await?;
     let sql = "INSERT INTO applied_blobs (project_id, user_id, blob_id, flush_id, applied_at)
         SELECT ?1, ?2, unhex(value), ?3, ?4 FROM json_each(?5)";
     let insert = query(sql).bind(key.project.as_str().to_owned()).bind(key.user.0).bind(commit.flush_id.0);
@@ -177,9 +180,15 @@ pub(super) async fn end(
         return Ok(Some(decided));
     }
     insert(conn, &owner.key, flush_id, record, now).await?;
+    let mut inserts = 0;
     if let Some(letter) = dead {
+        // One that died before was counted then.
+        for stored in &letter.blobs {
+            inserts += usize::from(!is_settled(conn, &owner.key, stored.blob.id).await?);
+        }
         letters::bury(conn, &owner.key, flush_id, letter, now).await?;
     }
+    usage::add(conn, &owner.key.project, Used::new(inserts, 0, record.usage), now).await?;
     Ok(None)
 }
 

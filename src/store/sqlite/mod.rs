@@ -18,6 +18,7 @@ mod slots;
 #[cfg(test)]
 pub(crate) mod tests;
 mod upkeep;
+mod usage;
 mod users;
 mod writer;
 

@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use memory::ids::{ProjectId, UserId};
 use memory::ports::{ListedUser, Page, Project, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery};
+use memory::usage::Used;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{FromRow, Row, Sqlite, query, query_as, query_scalar};
 use uuid::Uuid;
@@ -11,6 +13,7 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::error::DatabaseError;
 use super::rows::{from_json, micros, time_column};
+use super::usage;
 
 const PROJECT: &str = "SELECT project_id, status, token_hash, profile_config, created_at, updated_at FROM projects
     WHERE project_id = ?1";
@@ -30,6 +33,7 @@ const MAKE_AND_SET_CONFIG: &str = "INSERT INTO projects (project_id, status, pro
     VALUES (?1, 'active', ?2, ?3, ?3)
     ON CONFLICT DO UPDATE SET profile_config = excluded.profile_config, updated_at = excluded.updated_at
     WHERE projects.status <> 'deleting'";
+const REMOVE_USAGE: &str = "DELETE FROM usage_days WHERE project_id = ?1";
 const REMOVE: &str = "DELETE FROM projects WHERE project_id = ?1 AND status = 'deleting'
     AND NOT EXISTS (SELECT 1 FROM users WHERE users.project_id = ?1)";
 const USER_IDS: &str = "SELECT user_id FROM users WHERE project_id = ?1 LIMIT ?2";
@@ -174,7 +178,17 @@ impl Projects for SqliteStore {
     }
 
     async fn remove_project(&self, id: &ProjectId) -> Result<bool, StoreError> {
-        self.change(query(REMOVE).bind(id.as_str().to_owned())).await
+        let id = id.as_str().to_owned();
+        let write = self.database.write(move |conn| {
+            Box::pin(async move {
+                if query(REMOVE).bind(id.clone()).execute(&mut *conn).await?.rows_affected() == 0 {
+                    return Ok(false);
+                }
+                query(REMOVE_USAGE).bind(id).execute(conn).await?;
+                Ok::<_, DatabaseError>(true)
+            })
+        });
+        Ok(write.await?)
     }
 
     async fn user_ids(&self, id: &ProjectId, limit: u32) -> Result<Vec<UserId>, StoreError> {
@@ -186,6 +200,17 @@ impl Projects for SqliteStore {
             })
         });
         Ok(read.await?)
+    }
+
+    async fn usage(&self, id: &ProjectId, from: Date, to: Date) -> Result<Vec<(Date, Used)>, StoreError> {
+        let id = id.as_str().to_owned();
+        let read = self.database.read(move |conn| Box::pin(async move { usage::read(conn, id, from, to).await }));
+        Ok(read.await?)
+    }
+
+    /// There is nothing to fold.
+    async fn fold_usage(&self, _: u32) -> Result<u64, StoreError> {
+        Ok(0)
     }
 
     async fn users(&self, id: &ProjectId, wanted: &UserQuery) -> Result<(Vec<ListedUser>, u64), StoreError> {

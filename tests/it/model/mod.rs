@@ -7,3 +7,4 @@ pub(crate) mod endpoint;
 mod mock;
 mod provider;
 mod room;
+mod usage;

@@ -214,7 +214,7 @@ fn an_insert_without_redis_is_one_statement_and_inserts_at_once_share_it() {
 /// What an insert and its flush send, with the beginnings of the statements.
 ///
 /// Redis: the scripts that append the blob, and that take and discard the batch, which is looked for first (the levels, and what is sealed), and
-/// the news for other servers. Postgres: the profile is read, and all is committed by one statement.
+/// the news for other servers. Postgres: the profile is read, and all is committed by one statement, a paid answer with it.
 const FLUSH: [(&str, u32); 6] = [
     ("EVALSHA", 3),
     ("HGETALL", 1),
@@ -223,22 +223,20 @@ const FLUSH: [(&str, u32); 6] = [
     ("WITH memory AS MATERIALIZED ( UPDATE users AS u SET revision", 1),
     ("ZRANGEBYLEX", 1),
 ];
-/// The same for a model that is paid: its answer, before it is used.
-const PAID: [(&str, u32); 1] = [("INSERT INTO recorded_answers (project_id, user_id, flush_id,", 1)];
 
 #[test]
-fn a_flush_is_two_statements_and_three_with_a_paid_model() {
+fn a_flush_is_two_statements_with_a_paid_model_too() {
     let (site, endpoint) = (Site::new(), Endpoint::start([]));
     let base_url = endpoint.base_url();
     let paid = [CALM, ("POWERMEMO_LLM_BASE_URL", base_url.as_str())];
-    for (envs, more) in [(&paid[..1], &[][..]), (&paid, &PAID)] {
+    for envs in [&paid[..1], &paid] {
         let Running { client, server: _server } = site.start(envs);
         let (user, mut meter) = (active_user(&client), Meter::new(&site));
         let sent = meter.during(|| {
             client.insert(&user, "I live in Oslo. I work as a nurse.").unwrap();
             client.flush(&user).unwrap();
         });
-        let wanted = FLUSH.iter().chain(more).map(|(text, calls)| ((*text).to_owned(), *calls)).collect();
+        let wanted = FLUSH.iter().map(|(text, calls)| ((*text).to_owned(), *calls)).collect();
         assert_eq!(beginnings(&sent), wanted, "{sent:#?}");
     }
 }

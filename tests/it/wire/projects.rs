@@ -35,6 +35,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(reading());
     cases.extend(using());
     cases.extend(users());
+    cases.extend(usage());
     cases.extend(closing());
     cases
 }
@@ -113,6 +114,23 @@ fn using() -> Vec<Case> {
         cases.push(if ["POST", "PATCH"].contains(&method) { asked.json(body) } else { asked }.errno(403));
     }
     cases
+}
+
+/// What the project uses; the numbers are those of `model::usage`.
+fn usage() -> Vec<Case> {
+    let day = || {
+        json!({"date": "$start:20", "total_insert": "$number", "total_success_insert": "$number",
+            "total_input_token": "$number", "total_output_token": "$number"})
+    };
+    let bill = json!({"token_left": null, "next_refill_at": "$time", "project_token_cost_month": "$number"});
+    vec![
+        own("a week", "GET", "/project/usage").data(json!("$list:7")),
+        own("no day", "GET", "/project/usage?last_days=0").data(json!([])),
+        own("less than none", "GET", "/project/usage?last_days=-1")
+            .problems(json!([["greater_than_equal", ["query", "last_days"]]])),
+        own("two days", "GET", "/project/usage?last_days=2").data(json!([day(), day()])),
+        own("bill", "GET", "/project/billing").data(bill),
+    ]
 }
 
 fn users() -> Vec<Case> {

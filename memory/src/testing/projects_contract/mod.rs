@@ -8,6 +8,7 @@
 
 mod kit;
 pub mod rows;
+pub mod usage;
 pub mod users;
 
 pub use kit::{Kit, ProjectsHarness};
@@ -42,6 +43,13 @@ macro_rules! projects_contract_tests {
                 what_is_searched_for_is_no_pattern
                 no_project_lists_the_users_of_another
                 user_ids_have_a_limit;
+            usage:
+                a_commit_is_counted_for_its_day
+                what_takes_no_effect_is_not_counted
+                a_dead_letter_is_an_insert_without_success
+                usage_outlives_its_users
+                folding_changes_no_total
+                the_usage_of_a_project_goes_with_it;
         }
     };
 }
