@@ -128,13 +128,7 @@ impl ProjectCache {
         }
     }
 
-    fn take_in(
-        &self,
-        id: &ProjectId,
-        project: Option<Project>,
-        changes: u64,
-        keep_absent: bool,
-    ) -> Arc<KnownProject> {
+    fn take_in(&self, id: &ProjectId, project: Option<Project>, changes: u64, keep_absent: bool) -> Arc<KnownProject> {
         let mut state = self.state();
         let config = |project: &Option<Project>| project.as_ref().and_then(|p| p.profile_config.clone());
         let before = state.entries.get(id).filter(|entry| config(&entry.known.project) == config(&project));

@@ -57,12 +57,7 @@ fn chat_request(policy: &Arc<Policy>, messages: &[Message]) -> Request {
 
 #[async_trait]
 impl Advisor for OpenAiAdvisor {
-    async fn relevant(
-        &self,
-        policy: &Arc<Policy>,
-        chat: &[Message],
-        slots: &[Slot],
-    ) -> Result<Vec<usize>, ModelError> {
+    async fn relevant(&self, policy: &Arc<Policy>, chat: &[Message], slots: &[Slot]) -> Result<Vec<usize>, ModelError> {
         let request = chat_request(policy, chat);
         let (prompts, name) = (self.model.prompts(), &self.model.names().best);
         let rendered = prompts.relevant_slots(request.language(), slots, &request.chat_lines());

@@ -44,12 +44,7 @@ pub trait Advisor: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`ModelError`].
-    async fn relevant(
-        &self,
-        policy: &Arc<Policy>,
-        chat: &[Message],
-        slots: &[Slot],
-    ) -> Result<Vec<usize>, ModelError>;
+    async fn relevant(&self, policy: &Arc<Policy>, chat: &[Message], slots: &[Slot]) -> Result<Vec<usize>, ModelError>;
 
     /// What a role-play should do next.
     ///

@@ -18,7 +18,10 @@ pub(super) struct Node {
 
 pub(super) enum Value {
     /// `plain`: without quotes, so that it may be a number, a truth value or nothing.
-    Scalar { text: String, plain: bool },
+    Scalar {
+        text: String,
+        plain: bool,
+    },
     List(Vec<Node>),
     Map(Vec<(Node, Node)>),
 }

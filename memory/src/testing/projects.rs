@@ -4,9 +4,7 @@ use jiff::Timestamp;
 use super::store::{MemoryStore, State};
 use super::store_rows::UserRows;
 use crate::ids::{ProjectId, UserId};
-use crate::ports::{
-    ListedUser, Page, Project, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery,
-};
+use crate::ports::{ListedUser, Page, Project, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery};
 
 impl State {
     /// A project that can be changed.

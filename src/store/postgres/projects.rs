@@ -3,9 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use memory::ids::{ProjectId, UserId};
-use memory::ports::{
-    ListedUser, Page, Project, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery,
-};
+use memory::ports::{ListedUser, Page, Project, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row, query, query_as, query_scalar};
 use uuid::Uuid;
@@ -190,8 +188,7 @@ impl Projects for PostgresStore {
 
     async fn set_status(&self, id: &ProjectId, status: ProjectStatus, now: Timestamp) -> Result<bool, StoreError> {
         let status = Some(status.as_str());
-        let work =
-            self.database.single(id.clone(), move |conn, id| Box::pin(set(conn, SET_STATUS, id, status, now)));
+        let work = self.database.single(id.clone(), move |conn, id| Box::pin(set(conn, SET_STATUS, id, status, now)));
         Ok(work.await?)
     }
 
@@ -204,9 +201,8 @@ impl Projects for PostgresStore {
     ) -> Result<bool, StoreError> {
         let args = (id.clone(), config.map(str::to_owned));
         let sql = if implicit { MAKE_AND_SET_CONFIG } else { SET_CONFIG };
-        let work = self
-            .database
-            .single(args, move |conn, (id, config)| Box::pin(set(conn, sql, id, config.as_deref(), now)));
+        let work =
+            self.database.single(args, move |conn, (id, config)| Box::pin(set(conn, sql, id, config.as_deref(), now)));
         Ok(work.await?)
     }
 

@@ -139,9 +139,8 @@ fn users() -> Vec<Case> {
         list("search by id", "?search={fresh}").data(page(json!([ada()]), 1)),
         list("search in vain", "?search=%25").data(page(json!([]), 0)),
         list("unknown order", "?order_by=foo").problems(json!([["literal_error", ["query", "order_by"]]])),
-        list("negative", "?offset=-1&limit=-1").problems(
-            json!([["greater_than_equal", ["query", "limit"]], ["greater_than_equal", ["query", "offset"]]]),
-        ),
+        list("negative", "?offset=-1&limit=-1")
+            .problems(json!([["greater_than_equal", ["query", "limit"]], ["greater_than_equal", ["query", "offset"]]])),
         list("no flag", "?order_desc=maybe").problems(json!([["bool_parsing", ["query", "order_desc"]]])),
         case("the default project has others", "GET", "/project/users?search={bare}").data(page(json!([]), 0)),
     ]

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::event::{Event, EventData};
-use crate::ids::{BlobId, EventId, FlushId, IdSource, Incarnation, Owner, ProjectId, SlotId, SystemIds, UserId, UserKey};
+use crate::ids::{
+    BlobId, EventId, FlushId, IdSource, Incarnation, Owner, ProjectId, SlotId, SystemIds, UserId, UserKey,
+};
 use crate::ports::{
     Commit, CommitReply, FlushOutcome, FlushRecord, FlushResult, NewSlot, Page, Projects, Store, TokenHash, Usage,
     UserOrder, UserQuery,
