@@ -18,7 +18,7 @@ pub enum EngineError {
     #[error("a user with this id exists already")]
     UserExists,
     /// There is no such project, or it is being deleted.
-    #[error("there is no project {0}")]
+    #[error("there is no project {0}, or it is being deleted")]
     UnknownProject(ProjectId),
     /// The name of a new project is taken.
     #[error("a project with this name exists already")]

@@ -3,6 +3,7 @@
 mod advice;
 mod letters;
 mod processes;
+mod projects;
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! `/admin`: projects and the state of the server, for whoever has the root token.
 
+use actors::EngineError;
 use memory::ids::ProjectId;
 use memory::ports::{Page, Project, ProjectStatus};
 use serde::Serialize;
@@ -74,7 +75,7 @@ fn named(input: &Input<'_>) -> ProjectId {
 fn fresh_token(id: &ProjectId) -> Result<(String, memory::ports::TokenHash), Failure> {
     token::make(id).map_err(|error| {
         tracing::error!(%error, "no token could be made");
-        Failure::Engine(actors::EngineError::Internal)
+        Failure::Engine(EngineError::Internal)
     })
 }
 
@@ -84,7 +85,7 @@ async fn view(call: &Call, id: &ProjectId) -> Result<ProjectView, Failure> {
     match call.engine()?.project(id).await? {
         Some(project) => Ok(ProjectView::of(project, is_default)),
         None if is_default => Ok(ProjectView::implicit(id)),
-        None => Err(actors::EngineError::UnknownProject(id.clone()).into()),
+        None => Err(EngineError::UnknownProject(id.clone()).into()),
     }
 }
 
@@ -172,7 +173,11 @@ pub(super) async fn change(call: Call, body: Body) -> Reply<ProjectView> {
 pub(super) async fn delete(call: Call) -> Reply<ProjectView> {
     call.check_root()?;
     let id = named(&call.input());
-    call.engine()?.set_project_status(&id, ProjectStatus::Deleting).await?;
+    match call.engine()?.set_project_status(&id, ProjectStatus::Deleting).await {
+        // It may be under way already: then its row is there.
+        Ok(()) | Err(EngineError::UnknownProject(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
     Ok(Answer(view(&call, &id).await?))
 }
 

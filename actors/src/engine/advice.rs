@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::Engine;
 use crate::error::EngineError;
 use crate::offload::{LINE_BYTES, offload};
+use crate::outages;
 
 /// Slots that a model is asked about at most: the newest. It is not told of older ones, so it cannot choose them.
 const ADVISED_SLOTS: usize = 1_000;
@@ -77,7 +78,7 @@ impl Engine {
         let selected = self.slots(key, filter, &[]).await?.ok_or(EngineError::UnknownUser(key.user))?;
         let profile: Vec<Slot> = selected.slots().cloned().collect();
         let advisor = self.ports().advisor.as_ref().ok_or(EngineError::NoModel)?;
-        let policy = self.policy(key).await?;
+        let policy = self.policy(key).await;
         let (counter, limit) = (self.counter().clone(), self.0.settings.flush.max_tokens);
         let bytes = messages.iter().map(|message| message.content.len()).sum::<usize>();
         let lines = (bytes + agent_context.as_ref().map_or(0, String::len)) / LINE_BYTES;
@@ -102,7 +103,7 @@ impl Engine {
         if recent.is_empty() || known.profile.slots.is_empty() {
             return Ok(None);
         }
-        let policy = self.policy(key).await?;
+        let policy = self.policy(key).await;
         let places = match self.chosen_by_model(known, &policy, recent).await {
             Some(places) => places,
             None => self.chosen_by_words(known, policy, recent).await?,
@@ -148,9 +149,16 @@ impl Engine {
         .await
     }
 
-    /// How the project of a user wants its memory made.
-    async fn policy(&self, key: &UserKey) -> Result<Arc<Policy>, EngineError> {
-        Ok(self.0.context.projects.get(&key.project).await?.flush.policy.clone())
+    /// How the project of a user wants its memory made; the server's way while that cannot be read. A read never fails
+    /// for want of it.
+    async fn policy(&self, key: &UserKey) -> Arc<Policy> {
+        match self.0.context.projects.get(&key.project).await {
+            Ok(known) => known.flush.policy.clone(),
+            Err(error) => {
+                outages::store_failed(&error);
+                self.0.settings.flush.policy.clone()
+            }
+        }
     }
 
     /// Waits for a model's answer: as long as `limit`, and as the engine runs.

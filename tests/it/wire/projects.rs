@@ -177,6 +177,7 @@ fn closing() -> Vec<Case> {
         read("the old token").status(401, refused("/api/v1/users/")),
         case("the new token", "GET", "/users/{fresh}").header("Authorization", "Bearer {new}"),
         admin("delete", "DELETE", "/w-{fresh}").data(view("deleting")),
+        admin("delete again", "DELETE", "/w-{fresh}").data(view("deleting")),
         case("being deleted", "GET", "/users/{fresh}").header("Authorization", "Bearer {new}").errno(403),
         admin("taken until it is gone", "POST", "").json(json!({"project_id": NAME})).errno(409),
         admin("no way back", "PATCH", "/w-{fresh}").json(json!({"status": "active"})).errno(404),
