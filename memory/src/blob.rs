@@ -95,8 +95,8 @@ pub struct TranscriptStamp {
     pub content: String,
     /// Seconds from the start.
     pub start_timestamp_in_seconds: f64,
-    /// Seconds from the start, when known.
-    #[serde(default)]
+    /// Seconds from the start, when known. The wire format's name is longer than its sister's.
+    #[serde(default, rename = "end_time_timestamp_in_seconds", alias = "end_timestamp_in_seconds")]
     pub end_timestamp_in_seconds: Option<f64>,
     /// The speaker's name, when known.
     #[serde(default)]
@@ -124,7 +124,7 @@ pub enum BlobData {
     },
     /// `{"language": "…", "content": "…", "src": "…"}`
     Code {
-        /// The programming language.
+        /// The programming language; empty when the client did not say.
         language: String,
         /// The code.
         content: String,

@@ -53,7 +53,8 @@ struct Transcript {
 
 #[derive(Deserialize)]
 struct Code {
-    language: String,
+    #[serde(default)]
+    language: Option<String>,
     content: String,
     #[serde(default)]
     src: Option<String>,
@@ -94,7 +95,7 @@ fn typed_data(blob_type: BlobType, json: &str) -> Option<BlobData> {
         }
         BlobType::Code => {
             let Code { language, content, src } = parse(json)?;
-            BlobData::Code { language, content, src }
+            BlobData::Code { language: language.unwrap_or_default(), content, src }
         }
         BlobType::Doc => {
             let Doc { content } = parse(json)?;
@@ -146,7 +147,7 @@ fn data_of(blob_type: BlobType, root: &Node<'_>, problems: &mut Problems) -> Opt
             BlobData::Transcript { transcripts: items.into_iter().map(|item| transcript(&item, problems)).collect() }
         }
         BlobType::Code => BlobData::Code {
-            language: root.get("language").string(problems),
+            language: root.get("language").optional_string(problems).unwrap_or_default(),
             content: root.get("content").string(problems),
             src: root.get("src").optional_string(problems),
         },
@@ -165,7 +166,8 @@ fn transcript(item: &Node<'_>, problems: &mut Problems) -> TranscriptStamp {
     if item.is_object(problems, "model_type") {
         stamp.content = item.get("content").string(problems);
         stamp.start_timestamp_in_seconds = item.get("start_timestamp_in_seconds").number(problems);
-        stamp.end_timestamp_in_seconds = item.get("end_timestamp_in_seconds").optional_number(problems);
+        let (end, short) = (item.get("end_time_timestamp_in_seconds"), item.get("end_timestamp_in_seconds"));
+        stamp.end_timestamp_in_seconds = if end.is_none() { short } else { end }.optional_number(problems);
         stamp.speaker = item.get("speaker").optional_string(problems);
     }
     stamp
@@ -196,7 +198,12 @@ mod tests {
             r#""summary", "blob_data": {"summary": "s"}"#,
             r#""doc", "blob_data": {"content": "d"}"#,
             r#""code", "blob_data": {"language": "rust", "content": "c"}"#,
+            r#""code", "blob_data": {"language": null, "content": "c"}"#,
+            r#""code", "blob_data": {"content": "c"}"#,
             r#""transcript", "blob_data": {"transcripts": [{"content": "x", "start_timestamp_in_seconds": 0}]}"#,
+            r#""transcript", "blob_data": {"transcripts": [
+                {"content": "x", "start_timestamp_in_seconds": 0, "end_time_timestamp_in_seconds": 2},
+                {"content": "x", "start_timestamp_in_seconds": 0, "end_timestamp_in_seconds": 2}]}"#,
         ] {
             let json = format!(r#"{{"blob_type": {data}, "fields": {{"k": "v"}}, "created_at": "2024-05-06"}}"#);
             let typed = read_typed(&Body::of(&json)).expect(&json);
@@ -259,7 +266,8 @@ mod tests {
         #[test]
         fn both_ways_agree(
             blob_type in prop::sample::select(&["chat", "summary", "doc", "code", "transcript", "image", "x"][..]),
-            message in object(&["role", "content", "alias", "created_at", "start_timestamp_in_seconds", "speaker"]),
+            message in object(&["role", "content", "alias", "created_at", "start_timestamp_in_seconds",
+                "end_time_timestamp_in_seconds", "end_timestamp_in_seconds", "speaker"]),
             mut data in object(&["summary", "content", "language", "src"]),
             rest in object(&["fields", "created_at", "updated_at", "more"]),
         ) {
