@@ -81,11 +81,13 @@ impl<'r> Input<'r> {
     }
 
     fn segment(&self, name: &str) -> &'r str {
+        note_read(name);
         self.request.match_info().get(name).unwrap_or_default()
     }
 
     /// A parameter of the query. Of several with one name the last counts.
     fn parameter(&self, name: &str) -> Option<&str> {
+        note_read(name);
         self.query.iter().rfind(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
@@ -160,6 +162,7 @@ impl<'r> Input<'r> {
 
     /// All values of a parameter that may be repeated.
     pub(super) fn texts(&self, name: &str) -> Vec<String> {
+        note_read(name);
         self.query.iter().filter(|(n, _)| n == name).map(|(_, value)| value.clone()).collect()
     }
 
@@ -192,6 +195,22 @@ impl<'r> Input<'r> {
             if root.is_object(problems, "model_attributes_type") { read(root, problems) } else { T::default() }
         })
     }
+}
+
+/// Tells a test which parameters a handler reads.
+#[cfg(not(test))]
+fn note_read(_: &str) {}
+
+#[cfg(test)]
+thread_local! {
+    /// The parameters that were read on this thread, if a test wants to know.
+    pub(super) static READ: std::cell::RefCell<Option<std::collections::BTreeSet<String>>> =
+        const { std::cell::RefCell::new(None) };
+}
+
+#[cfg(test)]
+fn note_read(name: &str) {
+    READ.with_borrow_mut(|read| read.as_mut().map(|read| read.insert(name.to_owned())));
 }
 
 /// What a blob type may be.

@@ -6,12 +6,16 @@ use memory::blob::{BlobData, BlobType, Message, TranscriptStamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use utoipa::PartialSchema as _;
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
 
 use super::body::Body;
 use super::input::{BLOB_TYPES, Input};
 use super::invalid::{Problems, Step};
 use super::messages::{self, Object};
 use super::node::Node;
+use super::openapi::parameters::{nullable, typed};
 use super::reply::Failure;
 use super::stamp;
 
@@ -171,6 +175,40 @@ fn transcript(item: &Node<'_>, problems: &mut Problems) -> TranscriptStamp {
         stamp.speaker = item.get("speaker").optional_string(problems);
     }
     stamp
+}
+
+/// The schema of an insert.
+pub(super) fn schema() -> ObjectBuilder {
+    let fields = nullable(Type::Object);
+    ObjectBuilder::new()
+        .property("blob_type", BlobType::schema())
+        .property("blob_data", data_schema())
+        .property("fields", fields.description(Some("Whatever the client wants to keep with it.")))
+        .property("created_at", stamp::sent())
+        .property("updated_at", stamp::sent())
+        .required("blob_type")
+        .required("blob_data")
+}
+
+/// The schema of `blob_data`: one of several shapes.
+pub(super) fn data_schema() -> RefOr<Schema> {
+    let text = || typed(Type::String);
+    let shape = |says: &str, name: &str, schema: RefOr<Schema>| {
+        ObjectBuilder::new().description(Some(says)).property(name, schema).required(name)
+    };
+    let code = shape("code", "content", text().into())
+        .property("language", nullable(Type::String))
+        .property("src", nullable(Type::String));
+    let messages = ArrayBuilder::new().items(Message::schema()).into();
+    let transcripts = ArrayBuilder::new().items(TranscriptStamp::schema()).into();
+    AnyOfBuilder::new()
+        .description(Some("Its shape depends on the blob_type."))
+        .item(shape("chat", "messages", messages))
+        .item(shape("summary", "summary", text().into()))
+        .item(shape("transcript", "transcripts", transcripts))
+        .item(code)
+        .item(shape("doc", "content", text().into()))
+        .into()
 }
 
 #[cfg(test)]
