@@ -25,7 +25,7 @@ pub(super) struct Answers {
 
 /// The answers of a route.
 pub(super) fn of(answers: &Answers) -> Responses {
-    let mut all = ResponsesBuilder::new().response("200", done(answers));
+    let mut all = ResponsesBuilder::new().response("200", done(answers)).response("400", Response::new(NO_REQUEST));
     if answers.open {
         return all.build();
     }
@@ -41,7 +41,6 @@ pub(super) fn of(answers: &Answers) -> Responses {
     }
     if answers.body {
         all = all
-            .response("400", unreadable())
             .response("408", failed("The body did not come in time."))
             .response("413", failed("The body is larger than `max_body_bytes`."));
     }
@@ -100,10 +99,9 @@ fn malformed() -> Response {
     json("The input is malformed; all that is wrong with it is told.", Ref::from_schema_name(MALFORMED)).build()
 }
 
-fn unreadable() -> Response {
-    let detail = ObjectBuilder::new().property("detail", typed(Type::String)).required("detail");
-    json("The body is not UTF-8, or did not come to its end.", detail).build()
-}
+/// The first two are answered by the framework, before there is a request.
+const NO_REQUEST: &str = "This is no HTTP, or its address has more than 65,534 bytes: nothing more is said. Or the body is \
+    not UTF-8, or did not come to its end: `{\"detail\": \"…\"}`.";
 
 const FAILURE: &str = "Failure";
 const MALFORMED: &str = "Malformed";
