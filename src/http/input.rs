@@ -97,6 +97,7 @@ impl<'r> Input<'r> {
 
     /// A truth value.
     pub(super) fn flag(&mut self, name: &'static str, default: bool) -> bool {
+        note_default(name, default);
         let Some(text) = self.parameter(name) else { return default };
         parse::flag(text).unwrap_or_else(|| {
             self.wrong("bool_parsing", name, "must be true or false");
@@ -197,21 +198,33 @@ impl<'r> Input<'r> {
     }
 }
 
-/// Tells a test which parameters a handler reads.
+/// Tells a test which parameters a handler reads, and the defaults of its truth values.
 #[cfg(not(test))]
-fn note_read(_: &str) {}
-
-#[cfg(test)]
-thread_local! {
-    /// The parameters that were read on this thread, if a test wants to know.
-    pub(super) static READ: std::cell::RefCell<Option<std::collections::BTreeSet<String>>> =
-        const { std::cell::RefCell::new(None) };
+mod noted {
+    pub(super) fn note_read(_: &str) {}
+    pub(super) fn note_default(_: &str, _: bool) {}
 }
 
 #[cfg(test)]
-fn note_read(name: &str) {
-    READ.with_borrow_mut(|read| read.as_mut().map(|read| read.insert(name.to_owned())));
+pub(super) mod noted {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    thread_local! {
+        /// What was read on this thread, if a test wants to know.
+        pub(in crate::http) static READ: RefCell<Option<BTreeMap<String, Option<bool>>>> = const { RefCell::new(None) };
+    }
+
+    pub(super) fn note_read(name: &str) {
+        READ.with_borrow_mut(|read| read.as_mut().map(|read| read.entry(name.to_owned()).or_default()).is_some());
+    }
+
+    pub(super) fn note_default(name: &str, default: bool) {
+        READ.with_borrow_mut(|read| read.as_mut().map(|read| read.insert(name.to_owned(), Some(default))));
+    }
 }
+
+use noted::{note_default, note_read};
 
 /// What a blob type may be.
 pub(super) const BLOB_TYPES: &str = "must be chat, summary, doc, image, code or transcript";

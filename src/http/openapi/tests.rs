@@ -7,7 +7,7 @@ use actix_web::http::Method;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::super::input;
+use super::super::input::noted::READ;
 use super::super::tests::{Shown, USER, api, ask, ask_with, at, settings};
 use super::*;
 
@@ -39,10 +39,6 @@ impl Told {
     fn parameters(&self, place: &str) -> Vec<&Value> {
         let all = self.operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
         all.iter().filter(|p| p["in"] == place).collect()
-    }
-
-    fn names(&self, place: &str) -> BTreeSet<String> {
-        self.parameters(place).iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect()
     }
 
     /// A request that is right, but for the values named here.
@@ -137,11 +133,11 @@ async fn the_router_takes_the_methods_that_are_described() {
 #[actix_web::test]
 async fn the_parameters_that_are_read_are_described() {
     for route in told() {
-        input::READ.set(Some(BTreeSet::new()));
+        READ.set(Some(BTreeMap::new()));
         route.ask("", "", None).await;
-        let mut described = route.names("query");
-        described.extend(route.names("path"));
-        assert_eq!(input::READ.take(), Some(described), "{}", route.name());
+        let all = route.parameters("path").into_iter().chain(route.parameters("query"));
+        let described = all.map(|p| (p["name"].as_str().unwrap().to_owned(), p["schema"]["default"].as_bool()));
+        assert_eq!(READ.take(), Some(described.collect()), "{}", route.name());
     }
 }
 
