@@ -6,11 +6,12 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::ids::BlobId;
 
 /// The kind of a blob. Each user has one buffer per kind.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BlobType {
     /// Messages between the user and the bot.
@@ -64,7 +65,7 @@ impl FromStr for BlobType {
 }
 
 /// Who said a message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// The person who is remembered.
@@ -74,7 +75,7 @@ pub enum Role {
 }
 
 /// One message of a chat.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Message {
     /// Who said it.
     pub role: Role,
@@ -89,14 +90,14 @@ pub struct Message {
 }
 
 /// One piece of a transcript.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TranscriptStamp {
     /// What was said.
     pub content: String,
     /// Seconds from the start.
     pub start_timestamp_in_seconds: f64,
-    /// Seconds from the start, when known.
-    #[serde(default)]
+    /// Seconds from the start, when known. The wire format's name is longer than its sister's.
+    #[serde(default, rename = "end_time_timestamp_in_seconds", alias = "end_timestamp_in_seconds")]
     pub end_timestamp_in_seconds: Option<f64>,
     /// The speaker's name, when known.
     #[serde(default)]
@@ -124,7 +125,7 @@ pub enum BlobData {
     },
     /// `{"language": "…", "content": "…", "src": "…"}`
     Code {
-        /// The programming language.
+        /// The programming language; empty when the client did not say.
         language: String,
         /// The code.
         content: String,

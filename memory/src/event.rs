@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::ids::{BlobId, EventId, FlushId, GistId, IdSource};
 use crate::text;
 
 /// A label of an event.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventTag {
     /// What kind of label.
     pub tag: String,
@@ -17,16 +18,17 @@ pub struct EventTag {
 }
 
 /// A profile change that came with an event, in the shape of the wire.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProfileDelta {
     /// The memo.
     pub content: String,
     /// `topic`, `sub_topic` and whatever a client added.
+    #[schema(value_type = Option<Object>, required)]
     pub attributes: Option<Map<String, Value>>,
 }
 
 /// The content of an event, in the shape of the wire (`event_data`).
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct EventData {
     /// The profile changes that came with it.
     #[serde(default)]

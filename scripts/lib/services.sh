@@ -134,6 +134,33 @@ start_nginx() {
     until_true "$folder" answers "$port" /balancer/healthcheck
 }
 
+# start_mock_model FOLDER PROGRAM: the stand-in for a language model. Sets MODEL_URL.
+start_mock_model() {
+    start_program "$1" "$2" --port 0 mock-model
+    # shellcheck disable=SC2034
+    MODEL_URL=$PROGRAM_URL/v1
+}
+
+# start_powermemo FOLDER PROGRAM [NAME=VALUE...]: a server on a database of its own, with these variables. Sets SERVER_URL.
+start_powermemo() {
+    local folder=$1 program=$2
+    shift 2
+    start_program "$folder" env "$@" "$program" --port 0 --data-dir "$folder/data" serve
+    # shellcheck disable=SC2034
+    SERVER_URL=$PROGRAM_URL
+}
+
+# start_program FOLDER COMMAND...: where no configuration of the working directory or the environment gets in. Sets
+# PROGRAM_URL to where it says that it listens.
+start_program() {
+    local folder=$1
+    shift
+    mkdir -p "$folder"
+    in_background "$folder" env -i "PATH=$PATH" "--chdir=$folder" "$@"
+    until_true "$folder" grep -q 'listens on' "$folder/log"
+    PROGRAM_URL=$(sed -n 's|.* listens on \(http://[0-9.:]*\).*|\1|p' "$folder/log" | head -1)
+}
+
 # answers PORT PATH: whether a server on this machine says 200.
 answers() {
     local status

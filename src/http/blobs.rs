@@ -6,12 +6,15 @@ use memory::ids::{BlobId, UserId};
 use memory::ports::FlushResult;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa::openapi::path::Parameter;
 use uuid::Uuid;
 
 use super::body::Body;
 use super::call::Call;
 use super::input::{MAX_ITEMS, MAX_PAGE};
 use super::insert;
+use super::openapi::{Route, parameters as p};
 use super::reply::{Answer, Failure, IdsData, Reply};
 use super::stamp::Stamp;
 
@@ -19,18 +22,22 @@ use super::stamp::Stamp;
 pub(super) const PAGE_SIZE: u32 = 10;
 
 /// The answer to an insert.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct InsertedData {
+    /// The blob.
     id: BlobId,
+    /// What was made of the buffer, if that was waited for.
     chat_results: Vec<FlushResult>,
 }
 
 /// A blob, on the wire.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct BlobView {
     blob_type: BlobType,
     /// None in a dead letter, when the blob cannot be read.
+    #[schema(schema_with = insert::data_schema, required)]
     blob_data: Option<BlobData>,
+    #[schema(value_type = Option<Object>)]
     fields: Option<Map<String, Value>>,
     created_at: Stamp,
     updated_at: Stamp,
@@ -108,4 +115,47 @@ pub(super) async fn list(call: Call) -> Reply<IdsData<BlobId>> {
     input.finish()?;
     let ids = call.engine()?.blob_ids(&call.key(user), blob_type, page, page_size).await?;
     Ok(Answer(IdsData { ids }))
+}
+
+/// Describes the routes above.
+pub(super) fn describe() -> Vec<Route> {
+    let blob_id = || p::id("blob_id", "The blob.");
+    let mut page = page_parameters();
+    page.insert(0, p::blob_type("blob_type"));
+    vec![
+        Route::post("/blobs/insert/{user_id}", "Insert a blob")
+            .says("Answered when it is on disk. It is processed when the buffer is full or old, or on request.")
+            .parameter(p::user())
+            .parameter(p::flag("wait_process", false, "Wait for the flush, should this insert fill the buffer."))
+            .body_schema(insert::schema(), "The blob.")
+            .answers::<InsertedData>()
+            .errno(400, "the content does not fit the blob_type")
+            .errno(404, "the user is unknown")
+            .errno(501, "images are not supported")
+            .errno(503, "the flush that was waited for failed; nothing is lost")
+            .errno(504, "the flush took too long; nothing is lost")
+            .limited(),
+        Route::get("/blobs/{user_id}/{blob_id}", "Read a blob")
+            .parameter(p::user())
+            .parameter(blob_id())
+            .answers::<BlobView>()
+            .errno(404, "there is no such blob"),
+        Route::delete("/blobs/{user_id}/{blob_id}", "Delete a blob")
+            .says("One that was not processed yet has no effect any more. Done as well when there is none.")
+            .parameter(p::user())
+            .parameter(blob_id()),
+        Route::get("/users/blobs/{user_id}/{blob_type}", "List blobs")
+            .says("Newest first. An unknown user has none.")
+            .parameter(p::user())
+            .parameters(page)
+            .answers::<IdsData<BlobId>>(),
+    ]
+}
+
+/// The parameters of a list in pages.
+pub(super) fn page_parameters() -> Vec<Parameter> {
+    vec![
+        p::limit("page", Some(0), MAX_PAGE, "The page, from 0."),
+        p::limit("page_size", Some(PAGE_SIZE), MAX_ITEMS, "Items of a page."),
+    ]
 }

@@ -5,6 +5,7 @@ use memory::ids::BlobId;
 use memory::ports::FlushResult;
 
 use super::call::Call;
+use super::openapi::{Route, parameters as p};
 use super::reply::{Answer, IdsData, Reply};
 
 const STATUSES: [(&str, BufferStatus); 4] = [
@@ -39,4 +40,30 @@ pub(super) async fn capacity(call: Call) -> Reply<IdsData<BlobId>> {
     input.finish()?;
     let ids = call.engine()?.capacity(&call.key(user), blob_type, status).await?;
     Ok(Answer(IdsData { ids }))
+}
+
+/// Describes the routes above.
+pub(super) fn describe() -> Vec<Route> {
+    let statuses = STATUSES.map(|(name, _)| name);
+    vec![
+        Route::post("/users/buffer/{user_id}/{buffer_type}", "Process a buffer now")
+            .says(
+                "`data` is empty when nothing was buffered, null when the flush was started, and tells what it did \
+                when it was waited for.",
+            )
+            .parameter(p::user())
+            .parameter(p::blob_type("buffer_type"))
+            .parameter(p::flag("wait_process", false, "Wait until all that is buffered now has been processed."))
+            .answers::<Vec<FlushResult>>()
+            .errno(404, "the user is unknown")
+            .errno(503, "the flush that was waited for failed; nothing is lost")
+            .errno(504, "the flush took too long; nothing is lost")
+            .limited(),
+        Route::get("/users/buffer/capacity/{user_id}/{buffer_type}", "List the blobs of a buffer")
+            .says("An unknown user has none.")
+            .parameter(p::user())
+            .parameter(p::blob_type("buffer_type"))
+            .parameter(p::choice("status", &statuses, "processing", "Which of them: those that wait are `idle`."))
+            .answers::<IdsData<BlobId>>(),
+    ]
 }

@@ -2,10 +2,12 @@
 
 use memory::context::ContextRequest;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::call::Call;
 use super::events::{THRESHOLD, TIME_RANGE_DAYS};
 use super::input::{MAX_DAYS, MAX_TOKENS};
+use super::openapi::{Route, parameters as p};
 use super::reply::{Answer, Reply};
 use super::{filter, messages};
 
@@ -15,8 +17,9 @@ const CONTEXT_TOKENS: u32 = 1000;
 const PROFILE_SHARE: f64 = 0.6;
 
 /// A context, on the wire.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ContextData {
+    /// Ready to be pasted into a prompt.
     context: String,
 }
 
@@ -45,4 +48,33 @@ pub(super) async fn get(call: Call) -> Reply<ContextData> {
     let chat = chats.filter(|_| !full_profile).unwrap_or_default();
     let context = call.engine()?.context(&call.key(user), request, &chat).await?;
     Ok(Answer(ContextData { context }))
+}
+
+/// Describes the route above.
+pub(super) fn describe() -> Vec<Route> {
+    let prompt = "A frame of the client's own; `{profile_section}` and `{event_section}` are put in.";
+    let full = "Show the whole profile, and search only events with chats_str.";
+    let route = Route::get("/users/context/{user_id}", "Read the context of a user")
+        .says("Profile and events as a section of a prompt. An unknown user has an empty one.")
+        .parameter(p::user())
+        .parameter(p::limit("max_token_size", Some(CONTEXT_TOKENS), MAX_TOKENS, "Tokens of the whole text at most."))
+        .parameters(filter::shared_parameters())
+        .parameter(p::share("profile_event_ratio", PROFILE_SHARE, "The share of the profile."))
+        .parameter(p::flag("require_event_summary", false, "Leave out events that have no summary."))
+        .parameter(p::text("chats_str", messages::PARAMETER))
+        .parameter(p::number(
+            "event_similarity_threshold",
+            THRESHOLD,
+            "How similar to the chat a line must be, 0 to 1.",
+        ))
+        .parameter(p::limit(
+            "time_range_in_days",
+            Some(TIME_RANGE_DAYS),
+            MAX_DAYS,
+            "How far back events may be stored.",
+        ))
+        .parameter(p::text("customize_context_prompt", prompt))
+        .parameter(p::flag("full_profile_and_only_search_event", true, full))
+        .parameter(p::flag("fill_window_with_events", false, "Give events what the profile leaves over."));
+    vec![route.answers::<ContextData>().errno(400, filter::REFUSED).limited()]
 }

@@ -7,13 +7,15 @@ use memory::ids::{EventId, UserId, UserKey};
 use memory::ports::{EventFilter, TokenCounter};
 use memory::recall::{Hit, Search};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body::Body;
 use super::call::Call;
-use super::input::{Input, MAX_DAYS, MAX_ITEMS, MAX_TOKENS};
+use super::input::{Input, MAX_DAYS, MAX_ITEMS, MAX_QUERY_CHARS, MAX_TOKENS};
 use super::invalid::Problems;
 use super::node::Node;
+use super::openapi::{Route, parameters as p};
 use super::reply::{Answer, Failure, Reply};
 use super::stamp::Stamp;
 
@@ -25,13 +27,13 @@ pub(super) const THRESHOLD: f64 = 0.2;
 pub(super) const TIME_RANGE_DAYS: u32 = 180;
 
 /// Events or gists, on the wire: either route names both.
-#[derive(Serialize, Default)]
+#[derive(Serialize, Default, ToSchema)]
 pub(super) struct Found {
     events: Vec<EventView>,
     gists: Vec<GistView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EventView {
     id: Uuid,
     event_data: EventData,
@@ -40,7 +42,7 @@ struct EventView {
     similarity: Option<f64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct GistView {
     id: Uuid,
     gist_data: GistData,
@@ -49,7 +51,7 @@ struct GistView {
     similarity: Option<f64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct GistData {
     content: String,
 }
@@ -238,6 +240,56 @@ fn tags(text: Option<&str>) -> Vec<String> {
 fn tag_values(text: Option<&str>) -> Vec<EventTag> {
     let pairs = text.unwrap_or_default().split(',').filter_map(|pair| pair.split_once('='));
     pairs.map(|(tag, value)| EventTag { tag: tag.trim().to_owned(), value: value.trim().to_owned() }).collect()
+}
+
+/// Describes the routes above.
+pub(super) fn describe() -> Vec<Route> {
+    const NO_EVENT: &str = "there is no such event";
+    let topk = || p::limit("topk", Some(TOPK), MAX_ITEMS, "Items at most.");
+    let event = || [p::user(), p::id("event_id", "The event.")];
+    let search = |path, summary| {
+        Route::get(path, summary)
+            .says("Most similar first. An unknown user has nothing.")
+            .parameter(p::user())
+            .parameter(p::search_query(MAX_QUERY_CHARS))
+            .parameter(topk())
+            .parameter(p::number("similarity_threshold", THRESHOLD, "The similarity from which on something is found."))
+            .parameter(p::limit(
+                "time_range_in_days",
+                Some(TIME_RANGE_DAYS),
+                MAX_DAYS,
+                "How long ago it may be stored.",
+            ))
+            .answers::<Found>()
+            .limited()
+    };
+    vec![
+        Route::get("/users/event/{user_id}", "List events")
+            .says("Newest first. An unknown user has none.")
+            .parameter(p::user())
+            .parameter(topk())
+            .parameter(p::limit("max_token_size", None, MAX_TOKENS, "Tokens of all tips at most."))
+            .parameter(p::flag("need_summary", false, "Leave out events without a tip."))
+            .answers::<Found>(),
+        Route::put("/users/event/{user_id}/{event_id}", "Change an event")
+            .says("What is given replaces what is stored. Lines of `event_tip` that begin with `- ` are gists.")
+            .parameters(event())
+            .body::<EventData>("The change.")
+            .errno(404, NO_EVENT),
+        Route::delete("/users/event/{user_id}/{event_id}", "Delete an event")
+            .says("With its gists.")
+            .parameters(event())
+            .errno(404, NO_EVENT),
+        search("/users/event/search/{user_id}", "Search events"),
+        search("/users/event_gist/search/{user_id}", "Search gists: single lines of events"),
+        Route::get("/users/event_tags/search/{user_id}", "Find events by their tags")
+            .says("Those that carry all of the tags, newest first.")
+            .parameter(p::user())
+            .parameter(p::text("tags", "Names: `emotion,goal`."))
+            .parameter(p::text("tag_values", "Names with values: `emotion=happy,goal=rest`."))
+            .parameter(topk())
+            .answers::<Found>(),
+    ]
 }
 
 #[cfg(test)]

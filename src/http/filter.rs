@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use memory::recall::ProfileFilter;
 use serde_json::Value;
+use utoipa::openapi::path::Parameter;
 
 use super::input::{Input, MAX_ITEMS, MAX_TOKENS};
 use super::messages::json;
+use super::openapi::parameters as p;
 use super::parse;
 use super::reply::Failure;
 
@@ -58,6 +60,30 @@ fn slots(limit: &Value) -> Result<u32, Failure> {
         Failure::bad_request(format!("topic_limits_json: each limit must be a whole number from 0 to {MAX_ITEMS}"))
     })
 }
+
+/// The parameters of [`read`], and `topic_limits_json`.
+pub(super) fn parameters() -> Vec<Parameter> {
+    let mut all = vec![
+        p::limit("topk", None, MAX_ITEMS, "Slots at most; 0 is all."),
+        p::limit("max_token_size", None, MAX_TOKENS, "Tokens of the memos at most; the first slot is always there."),
+    ];
+    all.extend(shared_parameters());
+    all
+}
+
+/// The parameters of [`read_shared`], and `topic_limits_json`.
+pub(super) fn shared_parameters() -> Vec<Parameter> {
+    let limits = "Slots of a topic at most, as a JSON object: `{\"work\": 3}`. Goes before max_subtopic_size.";
+    vec![
+        p::texts("prefer_topics", "Topics to show first, in this order."),
+        p::texts("only_topics", "Topics to show, and no others."),
+        p::limit("max_subtopic_size", None, MAX_ITEMS, "Slots of one topic at most."),
+        p::text("topic_limits_json", limits),
+    ]
+}
+
+/// When a filter is refused with errno 400.
+pub(super) const REFUSED: &str = "topic_limits_json or chats_str cannot be read";
 
 #[cfg(test)]
 mod tests {

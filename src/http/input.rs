@@ -86,11 +86,13 @@ impl<'r> Input<'r> {
 
     /// A part of the path, as it stands there.
     pub(super) fn segment(&self, name: &str) -> &'r str {
+        note_read(name);
         self.request.match_info().get(name).unwrap_or_default()
     }
 
     /// A parameter of the query. Of several with one name the last counts.
     fn parameter(&self, name: &str) -> Option<&str> {
+        note_read(name);
         self.query.iter().rfind(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
@@ -112,6 +114,7 @@ impl<'r> Input<'r> {
 
     /// A truth value.
     pub(super) fn flag(&mut self, name: &'static str, default: bool) -> bool {
+        note_default(name, default);
         let Some(text) = self.parameter(name) else { return default };
         parse::flag(text).unwrap_or_else(|| {
             self.wrong("bool_parsing", name, "must be true or false");
@@ -186,6 +189,7 @@ impl<'r> Input<'r> {
 
     /// All values of a parameter that may be repeated.
     pub(super) fn texts(&self, name: &str) -> Vec<String> {
+        note_read(name);
         self.query.iter().filter(|(n, _)| n == name).map(|(_, value)| value.clone()).collect()
     }
 
@@ -219,6 +223,34 @@ impl<'r> Input<'r> {
         })
     }
 }
+
+/// Tells a test which parameters a handler reads, and the defaults of its truth values.
+#[cfg(not(test))]
+mod noted {
+    pub(super) fn note_read(_: &str) {}
+    pub(super) fn note_default(_: &str, _: bool) {}
+}
+
+#[cfg(test)]
+pub(super) mod noted {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    thread_local! {
+        /// What was read on this thread, if a test wants to know.
+        pub(in crate::http) static READ: RefCell<Option<BTreeMap<String, Option<bool>>>> = const { RefCell::new(None) };
+    }
+
+    pub(super) fn note_read(name: &str) {
+        READ.with_borrow_mut(|read| read.as_mut().map(|read| read.entry(name.to_owned()).or_default()).is_some());
+    }
+
+    pub(super) fn note_default(name: &str, default: bool) {
+        READ.with_borrow_mut(|read| read.as_mut().map(|read| read.insert(name.to_owned(), Some(default))));
+    }
+}
+
+use noted::{note_default, note_read};
 
 /// What a blob type may be.
 pub(super) const BLOB_TYPES: &str = "must be chat, summary, doc, image, code or transcript";

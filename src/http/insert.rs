@@ -7,12 +7,16 @@ use memory::ids::BlobId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use utoipa::PartialSchema as _;
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
 
 use super::body::Body;
 use super::input::{BLOB_TYPES, Input};
 use super::invalid::{Problems, Step};
 use super::messages::{self, Object};
 use super::node::Node;
+use super::openapi::parameters::{nullable, typed};
 use super::reply::Failure;
 use super::{parse, stamp};
 
@@ -58,7 +62,8 @@ struct Transcript {
 
 #[derive(Deserialize)]
 struct Code {
-    language: String,
+    #[serde(default)]
+    language: Option<String>,
     content: String,
     #[serde(default)]
     src: Option<String>,
@@ -101,7 +106,7 @@ fn typed_data(blob_type: BlobType, json: &str) -> Option<BlobData> {
         }
         BlobType::Code => {
             let Code { language, content, src } = parse(json)?;
-            BlobData::Code { language, content, src }
+            BlobData::Code { language: language.unwrap_or_default(), content, src }
         }
         BlobType::Doc => {
             let Doc { content } = parse(json)?;
@@ -154,7 +159,7 @@ fn data_of(blob_type: BlobType, root: &Node<'_>, problems: &mut Problems) -> Opt
             BlobData::Transcript { transcripts: items.into_iter().map(|item| transcript(&item, problems)).collect() }
         }
         BlobType::Code => BlobData::Code {
-            language: root.get("language").string(problems),
+            language: root.get("language").optional_string(problems).unwrap_or_default(),
             content: root.get("content").string(problems),
             src: root.get("src").optional_string(problems),
         },
@@ -173,10 +178,45 @@ fn transcript(item: &Node<'_>, problems: &mut Problems) -> TranscriptStamp {
     if item.is_object(problems, "model_type") {
         stamp.content = item.get("content").string(problems);
         stamp.start_timestamp_in_seconds = item.get("start_timestamp_in_seconds").number(problems);
-        stamp.end_timestamp_in_seconds = item.get("end_timestamp_in_seconds").optional_number(problems);
+        let (end, short) = (item.get("end_time_timestamp_in_seconds"), item.get("end_timestamp_in_seconds"));
+        stamp.end_timestamp_in_seconds = if end.is_none() { short } else { end }.optional_number(problems);
         stamp.speaker = item.get("speaker").optional_string(problems);
     }
     stamp
+}
+
+/// The schema of an insert.
+pub(super) fn schema() -> ObjectBuilder {
+    let fields = nullable(Type::Object);
+    ObjectBuilder::new()
+        .property("blob_type", BlobType::schema())
+        .property("blob_data", data_schema())
+        .property("fields", fields.description(Some("Whatever the client wants to keep with it.")))
+        .property("created_at", stamp::sent())
+        .property("updated_at", stamp::sent())
+        .required("blob_type")
+        .required("blob_data")
+}
+
+/// The schema of `blob_data`: one of several shapes.
+pub(super) fn data_schema() -> RefOr<Schema> {
+    let text = || typed(Type::String);
+    let shape = |says: &str, name: &str, schema: RefOr<Schema>| {
+        ObjectBuilder::new().description(Some(says)).property(name, schema).required(name)
+    };
+    let code = shape("code", "content", text().into())
+        .property("language", nullable(Type::String))
+        .property("src", nullable(Type::String));
+    let messages = ArrayBuilder::new().items(Message::schema()).into();
+    let transcripts = ArrayBuilder::new().items(TranscriptStamp::schema()).into();
+    AnyOfBuilder::new()
+        .description(Some("Its shape depends on the blob_type."))
+        .item(shape("chat", "messages", messages))
+        .item(shape("summary", "summary", text().into()))
+        .item(shape("transcript", "transcripts", transcripts))
+        .item(code)
+        .item(shape("doc", "content", text().into()))
+        .into()
 }
 
 #[cfg(test)]
@@ -204,7 +244,12 @@ mod tests {
             r#""summary", "blob_data": {"summary": "s"}"#,
             r#""doc", "blob_data": {"content": "d"}"#,
             r#""code", "blob_data": {"language": "rust", "content": "c"}"#,
+            r#""code", "blob_data": {"language": null, "content": "c"}"#,
+            r#""code", "blob_data": {"content": "c"}"#,
             r#""transcript", "blob_data": {"transcripts": [{"content": "x", "start_timestamp_in_seconds": 0}]}"#,
+            r#""transcript", "blob_data": {"transcripts": [
+                {"content": "x", "start_timestamp_in_seconds": 0, "end_time_timestamp_in_seconds": 2},
+                {"content": "x", "start_timestamp_in_seconds": 0, "end_timestamp_in_seconds": 2}]}"#,
         ] {
             let more = r#""created_at": "2024-05-06", "blob_id": "0190A5C41E0B7CC38F3C1B2D3E4F5061""#;
             let json = format!(r#"{{"blob_type": {data}, "fields": {{"k": "v"}}, {more}}}"#);
@@ -271,7 +316,8 @@ mod tests {
         #[test]
         fn both_ways_agree(
             blob_type in prop::sample::select(&["chat", "summary", "doc", "code", "transcript", "image", "x"][..]),
-            message in object(&["role", "content", "alias", "created_at", "start_timestamp_in_seconds", "speaker"]),
+            message in object(&["role", "content", "alias", "created_at", "start_timestamp_in_seconds",
+                "end_time_timestamp_in_seconds", "end_timestamp_in_seconds", "speaker"]),
             mut data in object(&["summary", "content", "language", "src"]),
             rest in object(&["fields", "created_at", "updated_at", "blob_id", "more"]),
         ) {

@@ -5,15 +5,18 @@ use memory::blob::BlobType;
 use memory::ids::{BlobId, FlushId, UserId};
 use memory::ports::{DeadLetterHead, Page};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::path::Parameter;
 
-use super::blobs::{BlobView, PAGE_SIZE};
+use super::blobs::{BlobView, PAGE_SIZE, page_parameters};
 use super::call::Call;
 use super::input::{Input, MAX_ITEMS, MAX_PAGE};
+use super::openapi::{Route, parameters as p};
 use super::reply::{Answer, Failure, Reply};
 use super::stamp::Stamp;
 
 /// A dead letter, on the wire.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct HeadView {
     id: FlushId,
     user_id: UserId,
@@ -39,20 +42,20 @@ impl From<DeadLetterHead> for HeadView {
 }
 
 /// Dead letters, newest first.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Letters {
     dead_letters: Vec<HeadView>,
 }
 
 /// A dead letter with what is in it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct LetterView {
     #[serde(flatten)]
     head: HeadView,
     blobs: Vec<DeadBlobView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DeadBlobView {
     id: BlobId,
     #[serde(flatten)]
@@ -67,7 +70,7 @@ impl From<DeadBlob> for DeadBlobView {
 }
 
 /// What became of many letters that were to be tried again.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct RetriedData {
     retried: u64,
     busy: u64,
@@ -75,7 +78,7 @@ pub(super) struct RetriedData {
 }
 
 /// What became of many letters that were to be dropped.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct DroppedData {
     dropped: u64,
     more: bool,
@@ -178,4 +181,46 @@ pub(super) async fn drop_of_project(call: Call) -> Reply<DroppedData> {
 async fn drop_many(call: &Call, user: Option<UserId>) -> Reply<DroppedData> {
     let DroppedLetters { dropped, more } = call.engine()?.drop_dead_letters(call.project(), user).await?;
     Ok(Answer(DroppedData { dropped, more }))
+}
+
+/// Describes the routes above.
+pub(super) fn describe() -> Vec<Route> {
+    const UNKNOWN: &str = "the user is unknown";
+    const NO_LETTER: &str = "there is no such dead letter";
+    const OF_USER: &str = "/users/dead_letters/{user_id}";
+    const ONE: &str = "/users/dead_letters/{user_id}/{dead_letter_id}";
+    const OF_PROJECT: &str = "/project/dead_letters";
+    let letter = || -> [Parameter; 2] { [p::user(), p::own_id("dead_letter_id", "The dead letter.")] };
+    let more = "`more` tells that there are others: call again.";
+    vec![
+        Route::get(OF_USER, "List the dead letters of a user")
+            .says("Newest first. An unknown user has none.")
+            .parameter(p::user())
+            .parameters(page_parameters())
+            .answers::<Letters>(),
+        Route::delete(OF_USER, "Drop the dead letters of a user")
+            .says(more)
+            .parameter(p::user())
+            .answers::<DroppedData>()
+            .errno(404, UNKNOWN),
+        Route::post("/users/dead_letters/{user_id}/retry", "Try the dead letters of a user again")
+            .says(more)
+            .parameter(p::user())
+            .answers::<RetriedData>()
+            .errno(404, UNKNOWN),
+        Route::get(ONE, "Read a dead letter").parameters(letter()).answers::<LetterView>().errno(404, NO_LETTER),
+        Route::delete(ONE, "Drop a dead letter").parameters(letter()).errno(404, NO_LETTER),
+        Route::post("/users/dead_letters/{user_id}/{dead_letter_id}/retry", "Try a dead letter again")
+            .says("HTTP 503 while another batch of the user is open.")
+            .parameters(letter())
+            .errno(404, NO_LETTER),
+        Route::get(OF_PROJECT, "List the dead letters of all users")
+            .says("Newest first.")
+            .parameters(page_parameters())
+            .answers::<Letters>(),
+        Route::delete(OF_PROJECT, "Drop the dead letters of all users").says(more).answers::<DroppedData>(),
+        Route::post("/project/dead_letters/retry", "Try the dead letters of all users again")
+            .says(more)
+            .answers::<RetriedData>(),
+    ]
 }

@@ -84,6 +84,10 @@ pub(super) fn json(text: &str) -> Option<Value> {
     serde_json::from_slice(&bytes).ok()
 }
 
+/// What the parameter `chats_str` is, for its description.
+pub(super) const PARAMETER: &str =
+    "The chat so far, as a JSON list of `{\"role\": \"user\", \"content\": \"…\"}`; the last three messages count.";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,6 +36,7 @@ mod letters;
 mod linger;
 mod messages;
 mod node;
+mod openapi;
 mod parse;
 mod profiles;
 mod project;
@@ -130,7 +131,8 @@ fn app(
         .wrap(from_fn(linger::close_unread))
 }
 
-/// All routes. The health check stands before the scope whose access is checked; everything else stands in it.
+/// All routes. The health check and the description of the API stand outside the scope whose access is checked;
+/// everything else stands in it.
 /// Fixed names stand before the parameters that would take them. A path is matched against one route after the other,
 /// so those that bots call all day come first.
 fn routes(config: &mut web::ServiceConfig) {
@@ -138,7 +140,7 @@ fn routes(config: &mut web::ServiceConfig) {
     let api = web::scope("/api/v1").wrap(from_fn(access::guard));
     let api = api.configure(hot_routes).configure(user_routes).configure(blob_routes);
     let api = api.configure(letter_routes).configure(project_routes).configure(admin_routes);
-    config.service(health).service(api.default_service(web::to(not_found)));
+    config.service(health).service(api.default_service(web::to(not_found))).configure(openapi::routes);
 }
 
 fn hot_routes(config: &mut web::ServiceConfig) {

@@ -8,12 +8,14 @@ use memory::ports::{NewSlot, SlotChange};
 use memory::profile::Slot;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body::Body;
 use super::call::Call;
 use super::invalid::Problems;
 use super::node::Node;
+use super::openapi::{Route, parameters as p};
 use super::reply::{self, Answer, Failure, IdData, Reply};
 use super::stamp::Stamp;
 use super::{filter, messages};
@@ -22,7 +24,7 @@ use super::{filter, messages};
 const BAD_ATTRIBUTES: u16 = 520;
 
 /// A slot, on the wire.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SlotData<'a> {
     id: Uuid,
     content: &'a str,
@@ -31,11 +33,13 @@ struct SlotData<'a> {
     attributes: Attributes<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Attributes<'a> {
     topic: &'a str,
     sub_topic: &'a str,
+    /// Whatever a client added.
     #[serde(flatten)]
+    #[schema(value_type = BTreeMap<String, Value>)]
     more: &'a Map<String, Value>,
 }
 
@@ -68,9 +72,12 @@ impl Responder for ProfileAnswer {
 }
 
 /// The body of a slot: its memo and, unless null, its attributes.
-#[derive(Default)]
+#[derive(Default, ToSchema)]
 struct Delta {
+    /// The memo.
     content: String,
+    /// `topic`, `sub_topic` and whatever else the client likes.
+    #[schema(value_type = Option<Object>, required)]
     attributes: Option<Map<String, Value>>,
 }
 
@@ -148,14 +155,66 @@ pub(super) async fn delete(call: Call) -> Reply<()> {
     if found { Ok(Answer(())) } else { Err(Failure::not_found("profile", id, user.0)) }
 }
 
+/// The body of an import.
+#[derive(Default, ToSchema)]
+struct Notes {
+    /// What is known of the user, in free text.
+    context: String,
+}
+
 /// `POST /users/profile/import/{user_id}`
 pub(super) async fn import(call: Call, body: Body) -> Reply<()> {
     let mut input = call.input();
     let user = input.user();
-    let text = input.model(&body, |root, problems| root.get("context").string(problems));
+    let notes = input.model(&body, |root, problems| Notes { context: root.get("context").string(problems) });
     input.finish()?;
-    call.engine()?.import(&call.key(user), text).await?;
+    call.engine()?.import(&call.key(user), notes.context).await?;
     Ok(Answer(()))
+}
+
+/// A profile, on the wire.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "ProfileAnswer writes it in pieces; only its schema is used")]
+struct ProfilesData<'a> {
+    /// Newest update first.
+    profiles: Vec<SlotData<'a>>,
+}
+
+/// Describes the routes above.
+pub(super) fn describe() -> Vec<Route> {
+    const UNKNOWN: &str = "the user is unknown";
+    const NO_SLOT: &str = "there is no such slot";
+    const NO_ADDRESS: &str = "the attributes have no topic or sub_topic";
+    let slot = || [p::user(), p::id("profile_id", "The slot.")];
+    vec![
+        Route::get("/users/profile/{user_id}", "Read the profile of a user")
+            .says("Newest update first. An unknown user has an empty one.")
+            .parameter(p::user())
+            .parameters(filter::parameters())
+            .parameter(p::text("chats_str", messages::PARAMETER))
+            .answers::<ProfilesData<'_>>()
+            .errno(400, filter::REFUSED)
+            .limited(),
+        Route::post("/users/profile/{user_id}", "Add a slot")
+            .says("Never merged with another one.")
+            .parameter(p::user())
+            .body::<Delta>("The slot; its attributes must name topic and sub_topic.")
+            .answers::<IdData>()
+            .errno(404, UNKNOWN)
+            .errno(BAD_ATTRIBUTES, NO_ADDRESS),
+        Route::post("/users/profile/import/{user_id}", "Import notes about a user")
+            .says("Processed like a chat.")
+            .parameter(p::user())
+            .body::<Notes>("The notes.")
+            .errno(404, UNKNOWN)
+            .limited(),
+        Route::put("/users/profile/{user_id}/{profile_id}", "Change a slot")
+            .parameters(slot())
+            .body::<Delta>("The slot; attributes of null keep the stored ones.")
+            .errno(404, NO_SLOT)
+            .errno(BAD_ATTRIBUTES, NO_ADDRESS),
+        Route::delete("/users/profile/{user_id}/{profile_id}", "Delete a slot").parameters(slot()).errno(404, NO_SLOT),
+    ]
 }
 
 #[cfg(test)]

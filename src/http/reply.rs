@@ -9,6 +9,7 @@ use actix_web::http::header::{self, ContentType};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Responder, ResponseError};
 use actors::EngineError;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::invalid::Problems;
@@ -42,13 +43,13 @@ impl<T: Serialize> Responder for Answer<T> {
 }
 
 /// An id that was made or changed.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct IdData {
     pub(super) id: Uuid,
 }
 
 /// A list of ids.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct IdsData<T> {
     pub(super) ids: Vec<T>,
 }

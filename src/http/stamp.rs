@@ -5,6 +5,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{KnownFormat, RefOr, Schema, SchemaFormat};
+use utoipa::{PartialSchema, ToSchema};
 
 /// An instant in an answer: RFC 3339 in UTC, to the microsecond.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +17,24 @@ impl Serialize for Stamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{:.6}", self.0))
     }
+}
+
+impl PartialSchema for Stamp {
+    fn schema() -> RefOr<Schema> {
+        text(Type::String).description(Some("An instant in UTC, to the microsecond.")).build().into()
+    }
+}
+
+impl ToSchema for Stamp {}
+
+fn text(kind: impl Into<SchemaType>) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(kind).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+}
+
+/// The schema of an instant that a client may send: what [`read`] takes, or null.
+pub(super) fn sent() -> Object {
+    let says = "RFC 3339, with or without a zone or a time; or seconds or milliseconds since 1970.";
+    text(SchemaType::from_iter([Type::String, Type::Number, Type::Null])).description(Some(says)).build()
 }
 
 /// Numbers beyond this count milliseconds, smaller ones seconds (the rule of the wire format: as seconds it would

@@ -11,9 +11,9 @@ use super::*;
 
 mod allocations;
 
-const USER: &str = "4b77e467-effa-4330-87f3-fee5bae39696";
+pub(super) const USER: &str = "4b77e467-effa-4330-87f3-fee5bae39696";
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         project: "__root__".into(),
         access_token: Some(AccessToken::new("secret").unwrap()),
@@ -23,14 +23,14 @@ fn settings() -> Settings {
     }
 }
 
-struct Shown {
-    status: u16,
+pub(super) struct Shown {
+    pub(super) status: u16,
     headers: header::HeaderMap,
-    body: Value,
+    pub(super) body: Value,
 }
 
 impl Shown {
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |v| v.to_str().unwrap())
     }
 
@@ -42,7 +42,7 @@ impl Shown {
     }
 }
 
-async fn ask_with(settings: Settings, request: TestRequest) -> Shown {
+pub(super) async fn ask_with(settings: Settings, request: TestRequest) -> Shown {
     let app = test::init_service(app(settings)).await;
     let (status, headers, body) = match app.call(request.to_request()).await {
         Ok(response) => {
@@ -60,15 +60,15 @@ async fn ask_with(settings: Settings, request: TestRequest) -> Shown {
     Shown { status: status.as_u16(), headers, body }
 }
 
-async fn ask(request: TestRequest) -> Shown {
+pub(super) async fn ask(request: TestRequest) -> Shown {
     ask_with(settings(), request.insert_header(("Authorization", "Bearer secret"))).await
 }
 
-fn at(method: Method, path: &str) -> TestRequest {
+pub(super) fn at(method: Method, path: &str) -> TestRequest {
     TestRequest::with_uri(path).method(method)
 }
 
-fn api(method: Method, path: &str) -> TestRequest {
+pub(super) fn api(method: Method, path: &str) -> TestRequest {
     at(method, &format!("/api/v1{path}"))
 }
 

@@ -3,18 +3,23 @@
 use memory::ids::UserId;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Type;
 use uuid::Uuid;
 
 use super::body::Body;
 use super::call::Call;
 use super::invalid::Problems;
 use super::node::Node;
+use super::openapi::{Route, parameters as p};
 use super::reply::{Answer, IdData, Reply};
 use super::stamp::Stamp;
 
 /// A user, on the wire.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct UserData {
+    /// What the client keeps of its user.
+    #[schema(value_type = Option<Object>)]
     data: Option<Map<String, Value>>,
     /// Always null: so it is in the wire format, and who asks knows the id.
     id: Option<Uuid>,
@@ -22,9 +27,12 @@ pub(super) struct UserData {
     updated_at: Stamp,
 }
 
-#[derive(Default)]
+#[derive(Default, ToSchema)]
 struct NewUser {
+    #[schema(schema_with = own_id)]
     id: Option<Uuid>,
+    /// What the client keeps of its user.
+    #[schema(value_type = Option<Object>)]
     data: Option<Map<String, Value>>,
 }
 
@@ -77,4 +85,32 @@ pub(super) async fn delete(call: Call) -> Reply<()> {
     input.finish()?;
     call.engine()?.delete_user(&call.key(user)).await?;
     Ok(Answer(()))
+}
+
+fn own_id() -> utoipa::openapi::Object {
+    let says = "An id of the client's own, of version 4 or 5; the server draws one when there is none.";
+    p::nullable(Type::String).pattern(Some(p::ID_PATTERN)).description(Some(says)).build()
+}
+
+/// Describes the routes above.
+pub(super) fn describe() -> Vec<Route> {
+    const UNKNOWN: &str = "the user is unknown";
+    let data = p::typed(Type::Object);
+    vec![
+        Route::post("/users", "Create a user")
+            .body::<NewUser>("The user.")
+            .answers::<IdData>()
+            .errno(409, "the id is taken"),
+        Route::get("/users/{user_id}", "Read a user").parameter(p::user()).answers::<UserData>().errno(404, UNKNOWN),
+        Route::put("/users/{user_id}", "Replace what is kept of a user")
+            .says("The whole body becomes the user's `data`; the clients send `{\"data\": …}`.")
+            .parameter(p::user())
+            .body_schema(data, "Any object.")
+            .answers::<IdData>()
+            .errno(404, UNKNOWN),
+        Route::delete("/users/{user_id}", "Delete a user")
+            .says("With all blobs, profile and events: nothing stays.")
+            .parameter(p::user())
+            .errno(404, UNKNOWN),
+    ]
 }

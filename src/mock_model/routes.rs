@@ -123,10 +123,10 @@ async fn chat(model: Data<MockModel>, body: Body) -> Result<HttpResponse, Failur
     if !is_list {
         return Err(Failure::invalid("messages must be a list of {role, content}, not empty", Some("messages")));
     }
-    if request["stream"] == true {
-        return Err(Failure::invalid("the mock model does not stream; leave stream out", Some("stream")));
-    }
     let (content, finish_reason) = spoilt(answer(&request), garbage);
+    if request["stream"] == true {
+        return Ok(streamed(&request, number, content.as_deref().unwrap_or_default(), finish_reason));
+    }
     let usage = model.meter.chat(&request, content.as_deref().unwrap_or_default());
     Ok(HttpResponse::Ok().json(json!({
         "id": format!("chatcmpl-mock-{number}"),
@@ -141,6 +141,31 @@ async fn chat(model: Data<MockModel>, body: Body) -> Result<HttpResponse, Failur
         }],
         "usage": usage,
     })))
+}
+
+/// The answer in pieces, as server-sent events: the role, the content in two halves, the end.
+fn streamed(request: &Value, number: u64, content: &str, finish_reason: &str) -> HttpResponse {
+    let half = content.char_indices().nth(content.chars().count() / 2).map_or(0, |(at, _)| at);
+    let (first, second) = content.split_at(half);
+    let deltas = [
+        (json!({"role": "assistant", "content": ""}), None),
+        (json!({"content": first}), None),
+        (json!({"content": second}), None),
+        (json!({}), Some(finish_reason)),
+    ];
+    let mut events = String::new();
+    for (delta, finish_reason) in deltas {
+        let chunk = json!({
+            "id": format!("chatcmpl-mock-{number}"),
+            "object": "chat.completion.chunk",
+            "created": 0,
+            "model": request["model"].as_str().unwrap_or(MODEL),
+            "choices": [{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason}],
+        });
+        events.push_str(&format!("data: {chunk}\n\n"));
+    }
+    events.push_str("data: [DONE]\n\n");
+    HttpResponse::Ok().content_type("text/event-stream").body(events)
 }
 
 /// What a bad answer makes of the right one, and why it ended.

@@ -2,6 +2,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::blob::{BlobType, NewBlob};
 use crate::event::{Event, EventTag, Gist};
@@ -134,7 +135,7 @@ impl FlushOutcome {
 }
 
 /// What a committed flush did, in the shape of the wire.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct FlushResult {
     /// Its event; none when nothing was worth remembering.
     pub event_id: Option<EventId>,

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use actix_web::App;
 use actix_web::http::StatusCode;
-use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
+use actix_web::test::{TestRequest, call_service, init_service, read_body, read_body_json};
 
 use super::*;
 
@@ -43,6 +43,32 @@ async fn a_chat_is_answered_in_the_shape_of_openai() {
 }
 
 #[actix_web::test]
+async fn an_answer_comes_in_pieces_when_that_is_asked_for() {
+    let app = App::new().app_data(Data::new(MockModel::new(Faults::default()))).configure(configure);
+    let app = init_service(app).await;
+    let messages = json!([{"role": "user", "content": "[1] - user: 我喜欢茶 FACT a/b=茶"}]);
+    let call = |stream| {
+        let body = json!({"model": "m", "messages": messages, "stream": stream}).to_string();
+        TestRequest::post().uri("/v1/chat/completions").set_payload(body).to_request()
+    };
+    let whole: Value = read_body_json(call_service(&app, call(false)).await).await;
+    let response = call_service(&app, call(true)).await;
+    assert_eq!(response.headers().get("content-type").unwrap(), "text/event-stream");
+    let body = read_body(response).await;
+    let events: Vec<&str> = std::str::from_utf8(&body)
+        .unwrap()
+        .split_terminator("\n\n")
+        .map(|e| e.strip_prefix("data: ").unwrap())
+        .collect();
+    assert_eq!(events.last(), Some(&"[DONE]"));
+    let chunks: Vec<Value> = events[..4].iter().map(|e| serde_json::from_str(e).unwrap()).collect();
+    let content: String = chunks.iter().filter_map(|c| c["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(whole["choices"][0]["message"]["content"], content);
+    assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
+    assert_eq!(chunks[3]["choices"][0]["finish_reason"], "stop");
+}
+
+#[actix_web::test]
 async fn what_is_wrong_with_a_request_is_said_in_the_shape_of_openai() {
     let chat = "/v1/chat/completions";
     for (path, body, param) in [
@@ -50,7 +76,6 @@ async fn what_is_wrong_with_a_request_is_said_in_the_shape_of_openai() {
         (chat, "[]", Value::Null),
         (chat, "{}", json!("messages")),
         (chat, r#"{"messages":[]}"#, json!("messages")),
-        (chat, r#"{"messages":[{"role":"user"}],"stream":true}"#, json!("stream")),
         ("/v1/embeddings", "{}", json!("input")),
         ("/v1/embeddings", r#"{"input":[1]}"#, json!("input")),
         ("/v1/embeddings", r#"{"input":"x","dimensions":0}"#, json!("dimensions")),

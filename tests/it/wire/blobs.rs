@@ -131,7 +131,7 @@ fn reading() -> Vec<Case> {
         {"role": "assistant", "content": "ok", "alias": "Her", "created_at": "Year 32637"}
     ]});
     let stamp = json!({
-        "content": "x", "start_timestamp_in_seconds": 0.0, "end_timestamp_in_seconds": null, "speaker": null
+        "content": "x", "start_timestamp_in_seconds": 0.0, "end_time_timestamp_in_seconds": null, "speaker": null
     });
     let code = json!({"language": "rust", "content": "fn main() {}", "src": null});
     let mended = json!({"messages": [
