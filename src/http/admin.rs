@@ -4,12 +4,16 @@ use actors::EngineError;
 use memory::ids::ProjectId;
 use memory::ports::{Page, Project, ProjectStatus};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::ObjectBuilder;
+use utoipa::openapi::schema::Type;
 
 use super::body::Body;
 use super::call::Call;
 use super::input::{Input, MAX_ITEMS};
 use super::invalid::Problems;
 use super::node::Node;
+use super::openapi::{Route, parameters as p};
 use super::reply::{Answer, Failure, Reply};
 use super::stamp::Stamp;
 use crate::token;
@@ -20,8 +24,9 @@ const PROJECTS: u32 = 100;
 const MAX_OFFSET: u32 = 100_000_000;
 
 /// A project, on the wire.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ProjectView {
+    #[schema(value_type = String)]
     project_id: ProjectId,
     status: &'static str,
     /// The one that exists without being created, whose token is the root token.
@@ -52,7 +57,7 @@ impl ProjectView {
 }
 
 /// A project and its new token.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct WithToken {
     #[serde(flatten)]
     project: ProjectView,
@@ -61,7 +66,7 @@ pub(super) struct WithToken {
 }
 
 /// Some projects.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ProjectsView {
     projects: Vec<ProjectView>,
 }
@@ -188,4 +193,58 @@ pub(super) async fn rotate(call: Call) -> Reply<WithToken> {
     let (token, hash) = fresh_token(&id)?;
     call.engine()?.rotate_token(&id, &hash).await?;
     Ok(Answer(WithToken { project: view(&call, &id).await?, token }))
+}
+
+/// Describes the routes above.
+pub(super) fn describe() -> Vec<Route> {
+    const ROOT: &str = "the token is not the root token";
+    const UNKNOWN: &str = "there is no such project";
+    const DEFAULT: &str = "it is the default project, whose token is the root token";
+    let text = || p::typed(Type::String);
+    let name = text().pattern(Some("^[A-Za-z0-9_-]{1,64}$"));
+    let name = ObjectBuilder::new().property("project_id", name).required("project_id");
+    let status = text().enum_values(Some(["active", "suspended"]));
+    let status = ObjectBuilder::new().property("status", status).required("status");
+    vec![
+        Route::get("/admin/status_check", "Ask the store and the journal for a sign of life").errno(403, ROOT),
+        Route::get("/admin/projects", "List projects")
+            .says("By name; the default project stands first, beside those of the page.")
+            .parameter(p::limit("limit", Some(PROJECTS), MAX_ITEMS, "Projects of a page at most."))
+            .parameter(p::limit("offset", Some(0), MAX_OFFSET, "Projects before the page."))
+            .answers::<ProjectsView>()
+            .errno(403, ROOT),
+        Route::post("/admin/projects", "Create a project")
+            .says("Its token is shown this once.")
+            .body_schema(name, "Its name.")
+            .answers::<WithToken>()
+            .errno(403, ROOT)
+            .errno(404, "it was deleted meanwhile")
+            .errno(409, "the name is taken"),
+        Route::get("/admin/projects/{project_id}", "Read a project")
+            .parameter(p::project())
+            .answers::<ProjectView>()
+            .errno(403, ROOT)
+            .errno(404, UNKNOWN),
+        Route::patch("/admin/projects/{project_id}", "Suspend or resume a project")
+            .parameter(p::project())
+            .body_schema(status, "Its status.")
+            .answers::<ProjectView>()
+            .errno(400, DEFAULT)
+            .errno(403, ROOT)
+            .errno(404, UNKNOWN),
+        Route::delete("/admin/projects/{project_id}", "Delete a project")
+            .says("It refuses requests from then on; its users are deleted one by one.")
+            .parameter(p::project())
+            .answers::<ProjectView>()
+            .errno(400, DEFAULT)
+            .errno(403, ROOT)
+            .errno(404, UNKNOWN),
+        Route::post("/admin/projects/{project_id}/token", "Replace a project's token")
+            .says("The old one opens nothing any more.")
+            .parameter(p::project())
+            .answers::<WithToken>()
+            .errno(400, DEFAULT)
+            .errno(403, ROOT)
+            .errno(404, UNKNOWN),
+    ]
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::body::Body;
 use super::call::Call;
-use super::input::{MAX_ITEMS, MAX_PAGE};
+use super::input::{MAX_ITEMS, MAX_KEY_CHARS, MAX_PAGE};
 use super::insert;
 use super::openapi::{Route, parameters as p};
 use super::reply::{Answer, Failure, IdsData, Reply};
@@ -127,14 +127,14 @@ pub(super) fn describe() -> Vec<Route> {
             .says("Answered when it is on disk. It is processed when the buffer is full or old, or on request.")
             .parameter(p::user())
             .parameter(p::flag("wait_process", false, "Wait for the flush, should this insert fill the buffer."))
+            .parameter(p::idempotency_key(MAX_KEY_CHARS))
             .body_schema(insert::schema(), "The blob.")
             .answers::<InsertedData>()
             .errno(400, "the content does not fit the blob_type")
             .errno(404, "the user is unknown")
             .errno(501, "images are not supported")
             .errno(503, "the flush that was waited for failed; nothing is lost")
-            .errno(504, "the flush took too long; nothing is lost")
-            .limited(),
+            .errno(504, "the flush took too long; nothing is lost"),
         Route::get("/blobs/{user_id}/{blob_id}", "Read a blob")
             .parameter(p::user())
             .parameter(blob_id())

@@ -57,8 +57,7 @@ pub(super) fn describe() -> Vec<Route> {
             .answers::<Vec<FlushResult>>()
             .errno(404, "the user is unknown")
             .errno(503, "the flush that was waited for failed; nothing is lost")
-            .errno(504, "the flush took too long; nothing is lost")
-            .limited(),
+            .errno(504, "the flush took too long; nothing is lost"),
         Route::get("/users/buffer/capacity/{user_id}/{buffer_type}", "List the blobs of a buffer")
             .says("An unknown user has none.")
             .parameter(p::user())

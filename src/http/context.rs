@@ -76,5 +76,5 @@ pub(super) fn describe() -> Vec<Route> {
         .parameter(p::text("customize_context_prompt", prompt))
         .parameter(p::flag("full_profile_and_only_search_event", true, full))
         .parameter(p::flag("fill_window_with_events", false, "Give events what the profile leaves over."));
-    vec![route.answers::<ContextData>().errno(400, filter::REFUSED).limited()]
+    vec![route.answers::<ContextData>().errno(400, filter::REFUSED)]
 }

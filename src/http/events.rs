@@ -261,7 +261,6 @@ pub(super) fn describe() -> Vec<Route> {
                 "How long ago it may be stored.",
             ))
             .answers::<Found>()
-            .limited()
     };
     vec![
         Route::get("/users/event/{user_id}", "List events")

@@ -26,7 +26,7 @@ pub(super) const MAX_QUERY_CHARS: usize = 10_000;
 /// The header by which a client marks a write that it may send again.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Characters of its value at most.
-const MAX_KEY_CHARS: usize = 255;
+pub(super) const MAX_KEY_CHARS: usize = 255;
 
 /// The input of a request.
 ///

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::PartialSchema as _;
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Type};
-use utoipa::openapi::{RefOr, Schema};
+use utoipa::openapi::{KnownFormat, RefOr, Schema, SchemaFormat};
 
 use super::body::Body;
 use super::input::{BLOB_TYPES, Input};
@@ -188,9 +188,11 @@ fn transcript(item: &Node<'_>, problems: &mut Problems) -> TranscriptStamp {
 /// The schema of an insert.
 pub(super) fn schema() -> ObjectBuilder {
     let fields = nullable(Type::Object);
+    let own_id = nullable(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
     ObjectBuilder::new()
         .property("blob_type", BlobType::schema())
         .property("blob_data", data_schema())
+        .property("blob_id", own_id.description(Some("Its id, if the client chooses it: sent again, it counts once.")))
         .property("fields", fields.description(Some("Whatever the client wants to keep with it.")))
         .property("created_at", stamp::sent())
         .property("updated_at", stamp::sent())

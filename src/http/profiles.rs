@@ -193,8 +193,7 @@ pub(super) fn describe() -> Vec<Route> {
             .parameters(filter::parameters())
             .parameter(p::text("chats_str", messages::PARAMETER))
             .answers::<ProfilesData<'_>>()
-            .errno(400, filter::REFUSED)
-            .limited(),
+            .errno(400, filter::REFUSED),
         Route::post("/users/profile/{user_id}", "Add a slot")
             .says("Never merged with another one.")
             .parameter(p::user())
@@ -206,8 +205,7 @@ pub(super) fn describe() -> Vec<Route> {
             .says("Processed like a chat.")
             .parameter(p::user())
             .body::<Notes>("The notes.")
-            .errno(404, UNKNOWN)
-            .limited(),
+            .errno(404, UNKNOWN),
         Route::put("/users/profile/{user_id}/{profile_id}", "Change a slot")
             .parameters(slot())
             .body::<Delta>("The slot; attributes of null keep the stored ones.")

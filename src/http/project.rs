@@ -11,11 +11,15 @@ use memory::profile_config::ProfileConfig;
 use memory::usage::{Used, day_of};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa::openapi::ObjectBuilder;
+use utoipa::openapi::schema::Type;
 use uuid::Uuid;
 
 use super::body::Body;
 use super::call::Call;
 use super::input::{MAX_ITEMS, MAX_QUERY_CHARS};
+use super::openapi::{Route, parameters as p};
 use super::reply::{Answer, Failure, Reply};
 use super::stamp::Stamp;
 
@@ -29,7 +33,7 @@ const MAX_USAGE_DAYS: u32 = 3_660;
 const MAX_OFFSET: u32 = 1_000_000_000;
 
 /// The profile configuration of a project, on the wire.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ConfigView {
     profile_config: String,
 }
@@ -64,8 +68,9 @@ pub(super) async fn set_config(call: Call, body: Body) -> Reply<()> {
 }
 
 /// What a project has used in a day, on the wire.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct DayView {
+    #[schema(value_type = String, format = Date)]
     date: Date,
     total_insert: u64,
     total_success_insert: u64,
@@ -97,7 +102,7 @@ pub(super) async fn usage(call: Call) -> Reply<Vec<DayView>> {
 }
 
 /// What a project may still use, on the wire.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct BillingView {
     /// No project has a limit.
     token_left: Option<u64>,
@@ -119,14 +124,16 @@ pub(super) async fn billing(call: Call) -> Reply<BillingView> {
 }
 
 /// A user in a list, on the wire.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ListedView {
     id: Uuid,
+    #[schema(value_type = String)]
     project_id: ProjectId,
     profile_count: u64,
     event_count: u64,
     created_at: Stamp,
     updated_at: Stamp,
+    #[schema(value_type = Option<Object>)]
     additional_fields: Option<Map<String, Value>>,
 }
 
@@ -145,7 +152,7 @@ impl ListedView {
 }
 
 /// Some users, and how many there are in all.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct UsersView {
     users: Vec<ListedView>,
     count: u64,
@@ -170,4 +177,31 @@ pub(super) async fn users(call: Call) -> Reply<UsersView> {
     let (users, count) = call.engine()?.project_users(call.project(), &query).await?;
     let users = users.into_iter().map(|user| ListedView::of(user, call.project())).collect();
     Ok(Answer(UsersView { users, count }))
+}
+
+/// Describes the routes above.
+pub(super) fn describe() -> Vec<Route> {
+    let config = p::nullable(Type::String).description(Some("YAML; null or nothing but blanks resets it."));
+    let config = ObjectBuilder::new().property("profile_config", config).required("profile_config");
+    let orders = ["updated_at", "profile_count", "event_count"];
+    vec![
+        Route::get("/project/profile_config", "Read how memory is made").answers::<ConfigView>(),
+        Route::post("/project/profile_config", "Say how memory is made")
+            .says("It is checked as a whole before it is set; what is wrong is told with its line.")
+            .body_schema(config, "The configuration.")
+            .errno(400, "it cannot be used")
+            .errno(404, "the project was deleted meanwhile"),
+        Route::get("/project/users", "List users")
+            .parameter(p::short_text("search", MAX_QUERY_CHARS, "Only users whose id or data, as JSON, contains this."))
+            .parameter(p::choice("order_by", &orders, orders[0], "What they are sorted by."))
+            .parameter(p::flag("order_desc", true, "The greatest first."))
+            .parameter(p::limit("limit", Some(USERS), MAX_ITEMS, "Users of a page at most."))
+            .parameter(p::limit("offset", Some(0), MAX_OFFSET, "Users before the page."))
+            .answers::<UsersView>(),
+        Route::get("/project/usage", "Read what was used by day")
+            .says("Today in UTC first. An insert is counted by the flush that processes it.")
+            .parameter(p::limit("last_days", Some(USAGE_DAYS), MAX_USAGE_DAYS, "Days, today included."))
+            .answers::<Vec<DayView>>(),
+        Route::get("/project/billing", "Read what was used in this month").answers::<BillingView>(),
+    ]
 }

@@ -69,7 +69,7 @@ pub(super) fn describe() -> Vec<Route> {
         .errno(501, "the server has no language model")
         .errno(502, "the model refused, or its answer could not be used")
         .errno(504, "the model took too long");
-    vec![route.limited()]
+    vec![route]
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ mod route;
 
 pub(super) use route::Route;
 
-use super::{blobs, buffers, context, events, health, letters, profiles, roleplay, users};
+use super::{admin, blobs, buffers, context, events, health, letters, profiles, project, roleplay, users};
 
 /// What all paths but those of this module begin with.
 pub(super) const BASE: &str = "/api/v1";
@@ -42,6 +42,8 @@ fn groups() -> Vec<(&'static str, &'static str, Vec<Route>)> {
         ("events", "What happened, and lines to search.", events::describe()),
         ("roleplay", "Advice by a language model.", roleplay::describe()),
         ("dead letters", "What could not be processed.", letters::describe()),
+        ("project", "How a project wants its memory made, its users, and what it has used.", project::describe()),
+        ("admin", "Projects and the state of the server, for the root token.", admin::describe()),
         ("health", "Whether the server answers.", health::describe()),
     ]
 }
@@ -72,7 +74,7 @@ fn document() -> OpenApi {
 fn token() -> SecurityScheme {
     let mut scheme = Http::new(HttpAuthScheme::Bearer);
     scheme.description =
-        Some("The server's access token (`ACCESS_TOKEN`). A server without one asks for none.".to_owned());
+        Some("The server's access token (`ACCESS_TOKEN`), or that of a project (`sk-…`). A server without one asks for none.".to_owned());
     SecurityScheme::Http(scheme)
 }
 

@@ -47,6 +47,19 @@ pub(in crate::http) fn own_id(name: &str, says: &str) -> Parameter {
     in_path(name, says, typed(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))))
 }
 
+/// The project of the path.
+pub(in crate::http) fn project() -> Parameter {
+    in_path("project_id", "The project.", typed(Type::String))
+}
+
+/// The header by which a write may be sent again.
+pub(in crate::http) fn idempotency_key(max_chars: usize) -> Parameter {
+    let schema = typed(Type::String).min_length(Some(1)).max_length(Some(max_chars));
+    let says = "Sent again with the same key, an insert counts once and gets the first answer.";
+    let parameter = ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header);
+    parameter.required(Required::False).description(Some(says)).schema(Some(schema)).build()
+}
+
 /// A blob type of the path.
 pub(in crate::http) fn blob_type(name: &str) -> Parameter {
     let names = BlobType::ALL.map(BlobType::as_str);
@@ -78,6 +91,11 @@ pub(in crate::http) fn share(name: &str, default: f64, says: &str) -> Parameter 
 /// A text.
 pub(in crate::http) fn text(name: &str, says: &str) -> Parameter {
     in_query(name, says, typed(Type::String))
+}
+
+/// A text that may be left out, of so many characters at most.
+pub(in crate::http) fn short_text(name: &str, max_chars: usize, says: &str) -> Parameter {
+    in_query(name, says, typed(Type::String).max_length(Some(max_chars)))
 }
 
 /// What is searched for.

@@ -13,8 +13,6 @@ pub(super) struct Answers {
     pub(super) data: Option<RefOr<Schema>>,
     /// What can go wrong with a request that was understood.
     pub(super) errnos: Vec<(u16, &'static str)>,
-    /// There may be too much of it.
-    pub(super) limited: bool,
     /// Anybody may call, and nobody is asked.
     pub(super) open: bool,
     /// It reads a body.
@@ -44,10 +42,11 @@ pub(super) fn of(answers: &Answers) -> Responses {
             .response("408", failed("The body did not come in time."))
             .response("413", failed("The body is larger than `max_body_bytes`."));
     }
-    if answers.limited {
-        all = all.response("429", later("A limit of the server is reached; `errmsg` names it. Nothing was stored."));
-    }
-    all.build()
+    all.response(
+        "429",
+        later("A limit of the server or the project is reached; `errmsg` names it. Nothing was stored."),
+    )
+    .build()
 }
 
 fn json(says: &str, schema: impl Into<RefOr<Schema>>) -> ResponseBuilder {

@@ -54,6 +54,11 @@ impl Route {
         Self::new(HttpMethod::Delete, path, summary)
     }
 
+    /// The same.
+    pub(in crate::http) fn patch(path: &'static str, summary: &'static str) -> Self {
+        Self::new(HttpMethod::Patch, path, summary)
+    }
+
     /// What else there is to know of it.
     pub(in crate::http) fn says(mut self, more: &'static str) -> Self {
         self.more = more;
@@ -94,12 +99,6 @@ impl Route {
     /// An errno that it may answer with, and when.
     pub(in crate::http) fn errno(mut self, errno: u16, when: &'static str) -> Self {
         self.answers.errnos.push((errno, when));
-        self
-    }
-
-    /// It needs a place among the users in memory, or something else that there may be too much of: HTTP 429.
-    pub(in crate::http) fn limited(mut self) -> Self {
-        self.answers.limited = true;
         self
     }
 
@@ -149,6 +148,7 @@ impl Route {
             HttpMethod::Post => "post",
             HttpMethod::Put => "put",
             HttpMethod::Delete => "delete",
+            HttpMethod::Patch => "patch",
             _ => "get",
         };
         let last = self.parameters.iter().rfind(|p| matches!(p.parameter_in, ParameterIn::Path));
