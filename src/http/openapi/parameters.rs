@@ -95,7 +95,7 @@ pub(in crate::http) fn text(name: &str, says: &str) -> Parameter {
 
 /// A text that may be left out, of so many characters at most.
 pub(in crate::http) fn short_text(name: &str, max_chars: usize, says: &str) -> Parameter {
-    in_query(name, says, typed(Type::String).max_length(Some(max_chars)))
+    in_query(name, says, typed(Type::String).max_length(Some(max_chars)).default(Some("".into())))
 }
 
 /// What is searched for.
