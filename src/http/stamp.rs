@@ -5,9 +5,11 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
-use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{KnownFormat, RefOr, Schema, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
+
+use super::openapi::parameters::typed;
 
 /// An instant in an answer: RFC 3339 in UTC, to the microsecond.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,20 +23,21 @@ impl Serialize for Stamp {
 
 impl PartialSchema for Stamp {
     fn schema() -> RefOr<Schema> {
-        text(Type::String).description(Some("An instant in UTC, to the microsecond.")).build().into()
+        date_time().description(Some("An instant in UTC, to the microsecond.")).into()
     }
 }
 
 impl ToSchema for Stamp {}
 
-fn text(kind: impl Into<SchemaType>) -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(kind).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+fn date_time() -> ObjectBuilder {
+    typed(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
 }
 
-/// The schema of an instant that a client may send: what [`read`] takes, or null.
-pub(super) fn sent() -> Object {
+/// The schema of an instant that a client may send: what [`read`] takes, or null. The numbers are the years 1 to 9999.
+pub(super) fn sent() -> AnyOfBuilder {
+    let unix = typed(Type::Number).minimum(Some(-62_135_596_800_000_i64)).maximum(Some(253_402_207_200_000_i64));
     let says = "RFC 3339, with or without a zone or a time; or seconds or milliseconds since 1970.";
-    text(SchemaType::from_iter([Type::String, Type::Number, Type::Null])).description(Some(says)).build()
+    AnyOfBuilder::new().description(Some(says)).item(date_time()).item(unix).item(typed(Type::Null))
 }
 
 /// Numbers beyond this count milliseconds, smaller ones seconds (the rule of the wire format: as seconds it would

@@ -7,10 +7,12 @@ use utoipa::openapi::{KnownFormat, RefOr, Required, Schema, SchemaFormat};
 
 use memory::blob::BlobType;
 
-/// The pattern of an id that a client may choose: a UUID of version 4 or 5. Other spellings (in braces, as
-/// `urn:uuid:`) are taken, too, but need not be told of.
-pub(in crate::http) const ID_PATTERN: &str =
-    "^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[45][0-9a-fA-F]{3}-?[89abAB][0-9a-fA-F]{3}-?[0-9a-fA-F]{12}$";
+/// The pattern of an id that a client may choose: a UUID of version 4 or 5, with all dashes or none. Other spellings (in
+/// braces, as `urn:uuid:`) are taken, too, but need not be told of.
+pub(in crate::http) const ID_PATTERN: &str = concat!(
+    "^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[45][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}",
+    "|[0-9a-fA-F]{12}[45][0-9a-fA-F]{3}[89abAB][0-9a-fA-F]{15})$",
+);
 
 /// A schema of one type.
 pub(in crate::http) fn typed(kind: Type) -> ObjectBuilder {

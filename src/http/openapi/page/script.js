@@ -74,7 +74,9 @@ function example(schema) {
   if (known.enum) return known.enum[0];
   if (known.items) return [example(known.items)];
   if (known.properties) {
-    const names = known.required && known.required.length ? known.required : Object.keys(known.properties);
+    // Where nothing is required, all that any value will do for.
+    const free = Object.keys(known.properties).filter((name) => !known.properties[name].pattern);
+    const names = known.required && known.required.length ? known.required : free;
     return Object.fromEntries(names.map((name) => [name, example(known.properties[name])]));
   }
   const type = [].concat(known.type || "object")[0];
