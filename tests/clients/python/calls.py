@@ -45,6 +45,6 @@ def total():
     return len(_seen)
 
 
-def forgotten(excused):
-    """The methods that never came back, but for those whose last name is excused."""
-    return sorted(n for n, count in _seen.items() if count == 0 and n.split(".")[1] not in excused)
+def forgotten():
+    """The methods that never came back."""
+    return sorted(name for name, count in _seen.items() if count == 0)
