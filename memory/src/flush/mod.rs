@@ -247,6 +247,18 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_not_recorded_for_what_is_sealed_anew() {
+        let mut run = flush();
+        run.next(Reply::Taken(sealed(&[CHAT, CHAT]).0));
+        run.next(Reply::Profile(Some(profile(1))));
+        run.next(Reply::Answer(None));
+        committed(&mut run, 0, title("vet"));
+        let applied = CommitReply::AppliedBefore(vec![BlobId(uuid::Uuid::from_u128(1))]);
+        assert!(matches!(run.next(Reply::Committed(applied)), Step::Reseal(_)));
+        assert!(matches!(run.next(Reply::Down("the journal")), Step::Release(..)));
+    }
+
+    #[test]
     fn of_two_answers_the_first_one_recorded_counts() {
         let (mut run, answer) = after_commit(Reply::Committed(CommitReply::Stale));
         let other = Answer { text: "of another run".into(), ..answer };

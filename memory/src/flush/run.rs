@@ -141,9 +141,10 @@ impl Flush {
                 reply => self.follow(reply),
             };
         }
-        match self.unrecorded.take_if(|_| took_no_effect(&reply)) {
-            Some((part, answer)) => self.record_late(part, answer, reply),
-            None => self.follow(reply),
+        // Whatever this reply is, it is that to the commit: what comes later is no concern of that answer.
+        match self.unrecorded.take() {
+            Some((part, answer)) if took_no_effect(&reply) => self.record_late(part, answer, reply),
+            _ => self.follow(reply),
         }
     }
 
