@@ -70,13 +70,22 @@ pub(crate) struct ProjectCache {
     projects: Arc<dyn Projects>,
     /// Of projects without a profile configuration.
     settings: Arc<FlushSettings>,
+    /// For projects that nothing is known of.
     lookups: Semaphore,
+    /// For those that were known a moment ago: strangers' tokens do not keep them waiting.
+    renewals: Semaphore,
     state: Mutex<State>,
 }
 
 impl ProjectCache {
     pub(crate) fn new(projects: Arc<dyn Projects>, settings: Arc<FlushSettings>) -> Self {
-        Self { projects, settings, lookups: Semaphore::new(MAX_LOOKUPS), state: Mutex::default() }
+        Self {
+            projects,
+            settings,
+            lookups: Semaphore::new(MAX_LOOKUPS),
+            renewals: Semaphore::new(MAX_LOOKUPS),
+            state: Mutex::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -97,6 +106,14 @@ impl ProjectCache {
         state.changes += 1;
         if let Some(entry) = state.entries.get_mut(id) {
             entry.is_void = true;
+        }
+    }
+
+    /// All projects may have changed: each is read again before it is used, unless the store is away.
+    pub(crate) fn all_changed(&self) {
+        let long_ago = Instant::now().checked_sub(TRUST);
+        for entry in self.state().entries.values_mut() {
+            entry.read_at = long_ago.unwrap_or(entry.read_at);
         }
     }
 
@@ -198,14 +215,18 @@ impl ProjectCache {
 
     /// Reads a project for the sake of a token, as long as that is not overdone.
     async fn look_up(&self, id: &ProjectId) -> Result<Arc<KnownProject>, EngineError> {
-        self.check_unknown()?;
-        let permit = timeout(LOOKUP_WAIT, self.lookups.acquire()).await;
+        // Whoever sends tokens of unknown projects does not shut known ones out.
+        let is_known = self.state().entries.get(id).is_some_and(|entry| entry.known.project.is_some());
+        let turns = if is_known { &self.renewals } else { &self.lookups };
+        let check = || if is_known { Ok(()) } else { self.check_unknown() };
+        check()?;
+        let permit = timeout(LOOKUP_WAIT, turns.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(too_many()) };
         // Somebody may have read it meanwhile.
         if let Some(known) = self.kept(id, DISTRUST).filter(|known| known.project.is_some()) {
             return Ok(known);
         }
-        self.check_unknown()?;
+        check()?;
         let known = self.read(id, false).await?;
         if known.project.is_none() {
             self.count_unknown();

@@ -22,6 +22,8 @@ use crate::user_actor::{Due, Living, UserContext, UserError};
 
 /// Rows that one look at the due index, the purge orders or old rows takes at most.
 const BATCH: u32 = 500;
+/// Rows of usage that are folded at once: one cheap statement, and more than are added in the meantime.
+const FOLD_BATCH: u32 = 20_000;
 /// Users of one project that one sweep wakes at most: more than the pool can flush in the meantime, and few enough not to
 /// fill the memory of a server with one project's users.
 const PER_PROJECT: usize = 1_000;
@@ -272,7 +274,7 @@ impl Sweeper {
     async fn forget_old(&self) -> Result<bool, SweepError> {
         let Ports { store, projects, clock, .. } = &self.context.ports;
         let before = clock.now().saturating_sub(self.settings.applied_blobs_retention).unwrap_or_default();
-        let gone = [store.forget_before(before, BATCH).await?, projects.fold_usage(BATCH).await?];
-        Ok(gone.iter().any(|rows| *rows >= u64::from(BATCH)))
+        let folded = projects.fold_usage(FOLD_BATCH).await?;
+        Ok(store.forget_before(before, BATCH).await? >= u64::from(BATCH) || folded >= u64::from(FOLD_BATCH))
     }
 }

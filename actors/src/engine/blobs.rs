@@ -91,11 +91,19 @@ impl Engine {
         wait: bool,
     ) -> Result<Inserted, EngineError> {
         match self.ports().store.is_settled(key, id).await {
-            Ok(true) => Ok(Inserted { id, results: Vec::new() }),
+            Ok(true) => return Ok(Inserted { id, results: Vec::new() }),
             // Without the store, what is settled is appended again, and found to be so by its flush.
-            Ok(false) | Err(StoreError::Unavailable(_)) => self.insert(key, id, blob, wait).await,
-            Err(error) => Err(error.into()),
+            Ok(false) | Err(StoreError::Unavailable(_)) => {}
+            Err(error) => return Err(error.into()),
         }
+        // As a blob of another type it waits in another buffer, of which this insert tells nothing.
+        if let Some(owner) = self.owner(key).await?
+            && let Some(entry) = self.ports().journal.blob(&owner, id).await?
+            && entry.blob.blob_type != blob.blob_type()
+        {
+            return Ok(Inserted { id, results: Vec::new() });
+        }
+        self.insert(key, id, blob, wait).await
     }
 
     fn too_many_inserts(&self) -> EngineError {

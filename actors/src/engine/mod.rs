@@ -142,7 +142,10 @@ impl Engine {
             Change::Memory(key) => registry.changed(key),
             Change::Deleted(owner) => registry.bury(owner).await,
             Change::Project(id) => self.0.context.projects.changed(id),
-            Change::Everything => self.ports().doubt.raise(),
+            Change::Everything => {
+                self.0.context.projects.all_changed();
+                self.ports().doubt.raise();
+            }
         }
     }
 

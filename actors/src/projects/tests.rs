@@ -124,6 +124,9 @@ async fn unknown_projects_fill_nothing_and_are_slowed_down() {
     assert!(matches!(refused, Err(EngineError::Busy { .. })));
     assert_eq!(admits(&cache, &id, 1).await, Admission::Open, "projects that are known are not concerned");
     store.fail_next(0);
+    cache.all_changed();
+    assert_eq!(admits(&cache, &id, 1).await, Admission::Open, "nor are those that are to be read again");
+    store.fail_next(0);
     advance(RETRY_AFTER).await;
     assert_eq!(admits(&cache, &"more".into(), 1).await, Admission::Refused);
 }

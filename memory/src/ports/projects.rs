@@ -110,7 +110,7 @@ pub struct ListedUser {
 /// deleted; nothing has changed then. Errors are those of [`StoreError`].
 #[async_trait]
 pub trait Projects: Send + Sync + 'static {
-    /// Creates an active project. False when the name is taken.
+    /// Creates an active project that has used nothing. False when the name is taken, or has users.
     async fn create_project(&self, id: &ProjectId, token: &TokenHash, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Reads a project.

@@ -59,8 +59,11 @@ fn paged<T>(items: impl Iterator<Item = T>, page: Page) -> Vec<T> {
 impl Projects for MemoryStore {
     async fn create_project(&self, id: &ProjectId, token: &TokenHash, now: Timestamp) -> Result<bool, StoreError> {
         self.call(|state| {
-            let is_new = !state.projects.contains_key(id);
-            state.projects.entry(id.clone()).or_insert_with(|| fresh(id, Some(*token), now));
+            let is_new = !state.projects.contains_key(id) && state.users_of(id).next().is_none();
+            if is_new {
+                state.projects.insert(id.clone(), fresh(id, Some(*token), now));
+                state.usage.retain(|(project, _), _| project != id);
+            }
             is_new
         })
     }

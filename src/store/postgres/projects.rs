@@ -22,8 +22,14 @@ const PROJECTS: &str = "SELECT project_id, status, token_hash, profile_config, c
     ORDER BY project_id LIMIT $1 OFFSET $2";
 const DELETING: &str = "SELECT project_id, status, token_hash, profile_config, created_at, updated_at FROM projects
     WHERE status = 'deleting' ORDER BY project_id LIMIT $1 OFFSET $2";
-const CREATE: &str = "INSERT INTO projects (project_id, status, token_hash, created_at, updated_at)
-    VALUES ($1, 'active', $2, $3, $3) ON CONFLICT DO NOTHING";
+/// A name that has users is taken. What an earlier project of the name has used may have been counted after its end.
+const CREATE: &str = "WITH made AS (
+        INSERT INTO projects (project_id, status, token_hash, created_at, updated_at)
+        SELECT $1, 'active', $2, $3, $3 WHERE NOT EXISTS (SELECT FROM users WHERE users.project_id = $1)
+        ON CONFLICT DO NOTHING RETURNING project_id
+    ), entries AS (DELETE FROM usage_entries USING made WHERE usage_entries.project_id = made.project_id
+    ), days AS (DELETE FROM usage_days USING made WHERE usage_days.project_id = made.project_id)
+    SELECT count(*) FROM made";
 const SET_TOKEN: &str = "UPDATE projects SET token_hash = $2, updated_at = $3
     WHERE project_id = $1 AND status <> 'deleting'";
 const SET_STATUS: &str = "UPDATE projects SET status = $2, updated_at = $3
@@ -125,6 +131,16 @@ async fn set(
     Ok(update.execute(conn).await?.rows_affected() == 1)
 }
 
+async fn create(
+    conn: &mut PgConnection,
+    id: &ProjectId,
+    token: TokenHash,
+    now: Timestamp,
+) -> Result<bool, DatabaseError> {
+    let create = query_scalar::<_, i64>(CREATE).bind(id.as_str().to_owned()).bind(token.0.to_vec()).bind(micros(now));
+    Ok(create.fetch_one(conn).await? == 1)
+}
+
 /// The same of its token.
 async fn set_hash(
     conn: &mut PgConnection,
@@ -174,8 +190,7 @@ async fn users(
 impl Projects for PostgresStore {
     async fn create_project(&self, id: &ProjectId, token: &TokenHash, now: Timestamp) -> Result<bool, StoreError> {
         let args = (id.clone(), *token);
-        let work =
-            self.database.single(args, move |conn, (id, token)| Box::pin(set_hash(conn, CREATE, id, *token, now)));
+        let work = self.database.single(args, move |conn, (id, token)| Box::pin(create(conn, id, *token, now)));
         Ok(work.await?)
     }
 

@@ -21,8 +21,10 @@ const PROJECTS: &str = "SELECT project_id, status, token_hash, profile_config, c
     ORDER BY project_id LIMIT ?1 OFFSET ?2";
 const DELETING: &str = "SELECT project_id, status, token_hash, profile_config, created_at, updated_at FROM projects
     WHERE status = 'deleting' ORDER BY project_id LIMIT ?1";
+/// A name that has users is taken.
 const CREATE: &str = "INSERT INTO projects (project_id, status, token_hash, created_at, updated_at)
-    VALUES (?1, 'active', ?2, ?3, ?3) ON CONFLICT DO NOTHING";
+    SELECT ?1, 'active', ?2, ?3, ?3 WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.project_id = ?1)
+    ON CONFLICT DO NOTHING";
 const SET_TOKEN: &str = "UPDATE projects SET token_hash = ?2, updated_at = ?3
     WHERE project_id = ?1 AND status <> 'deleting'";
 const SET_STATUS: &str = "UPDATE projects SET status = ?2, updated_at = ?3
@@ -114,6 +116,21 @@ impl SqliteStore {
         Ok(write.await?)
     }
 
+    /// Does one write to a project and, if it changes something, forgets what was used under its name.
+    async fn change_and_forget(&self, statement: Statement, id: &ProjectId) -> Result<bool, StoreError> {
+        let id = id.as_str().to_owned();
+        let write = self.database.write(move |conn| {
+            Box::pin(async move {
+                if statement.execute(&mut *conn).await?.rows_affected() == 0 {
+                    return Ok(false);
+                }
+                query(REMOVE_USAGE).bind(id).execute(conn).await?;
+                Ok::<_, DatabaseError>(true)
+            })
+        });
+        Ok(write.await?)
+    }
+
     async fn read_projects(
         &self,
         sql: &'static str,
@@ -135,7 +152,9 @@ impl SqliteStore {
 #[async_trait]
 impl Projects for SqliteStore {
     async fn create_project(&self, id: &ProjectId, token: &TokenHash, now: Timestamp) -> Result<bool, StoreError> {
-        self.change(query(CREATE).bind(id.as_str().to_owned()).bind(token.0.to_vec()).bind(micros(now))).await
+        // What an earlier project of the name has used may have been counted after its end.
+        self.change_and_forget(query(CREATE).bind(id.as_str().to_owned()).bind(token.0.to_vec()).bind(micros(now)), id)
+            .await
     }
 
     async fn project(&self, id: &ProjectId) -> Result<Option<Project>, StoreError> {
@@ -178,17 +197,7 @@ impl Projects for SqliteStore {
     }
 
     async fn remove_project(&self, id: &ProjectId) -> Result<bool, StoreError> {
-        let id = id.as_str().to_owned();
-        let write = self.database.write(move |conn| {
-            Box::pin(async move {
-                if query(REMOVE).bind(id.clone()).execute(&mut *conn).await?.rows_affected() == 0 {
-                    return Ok(false);
-                }
-                query(REMOVE_USAGE).bind(id).execute(conn).await?;
-                Ok::<_, DatabaseError>(true)
-            })
-        });
-        Ok(write.await?)
+        self.change_and_forget(query(REMOVE).bind(id.as_str().to_owned()), id).await
     }
 
     async fn user_ids(&self, id: &ProjectId, limit: u32) -> Result<Vec<UserId>, StoreError> {

@@ -34,6 +34,7 @@ macro_rules! projects_contract_tests {
                 a_project_that_is_being_deleted_is_not_changed
                 a_project_goes_after_its_users
                 a_name_is_free_again
+                a_name_with_users_is_taken
                 concurrent_creations_have_one_winner;
             users:
                 users_are_listed_with_their_counts
@@ -49,7 +50,8 @@ macro_rules! projects_contract_tests {
                 a_dead_letter_is_an_insert_without_success
                 usage_outlives_its_users
                 folding_changes_no_total
-                the_usage_of_a_project_goes_with_it;
+                the_usage_of_a_project_goes_with_it
+                a_new_project_has_used_nothing;
         }
     };
 }

@@ -142,6 +142,15 @@ pub async fn a_name_is_free_again(kit: Kit) {
     assert_eq!((anew.status, anew.token, anew.profile_config), (ProjectStatus::Active, Some(hash(7)), None));
 }
 
+pub async fn a_name_with_users_is_taken(kit: Kit) {
+    let owner = kit.user("p", 1, 1, none()).await;
+    assert!(!kit.projects.create_project(&"p".into(), &hash(7), at(2)).await.unwrap());
+    assert_eq!(kit.projects.project(&"p".into()).await.unwrap(), None);
+    assert!(kit.projects.create_project(&"other".into(), &hash(7), at(2)).await.unwrap());
+    kit.store.delete_user(&owner.key, at(3)).await.unwrap();
+    assert!(kit.projects.create_project(&"p".into(), &hash(7), at(4)).await.unwrap());
+}
+
 pub async fn concurrent_creations_have_one_winner(kit: Kit) {
     let create = |byte| {
         let projects = kit.projects.clone();

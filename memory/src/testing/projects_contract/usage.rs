@@ -143,3 +143,16 @@ pub async fn the_usage_of_a_project_goes_with_it(kit: Kit) {
     assert_eq!(of_tenth(&kit, "p").await, Used::default());
     assert_eq!(of_tenth(&kit, "other").await, used(1, 1, 1));
 }
+
+pub async fn a_new_project_has_used_nothing(kit: Kit) {
+    let owner = kit.user("p", 1, 1, none()).await;
+    commit(&kit, &owner, 1, hour(1)).await;
+    kit.projects.fold_usage(9).await.unwrap();
+    let late = plan(&kit, &owner, 2, hour(2)).await;
+    kit.store.delete_user(&owner.key, hour(2)).await.unwrap();
+    // A flush that outlives its project.
+    assert_eq!(kit.store.commit(&late).await.unwrap(), CommitReply::UserGone);
+    assert_eq!(of_tenth(&kit, "p").await, used(3, 1, 2));
+    kit.project("p").await;
+    assert_eq!(of_tenth(&kit, "p").await, Used::default());
+}
