@@ -220,7 +220,6 @@ impl Flush {
         self.seen = Seen::default();
         self.checked = None;
         self.base = None;
-        self.unrecorded = None;
         self.usage = Usage::default();
     }
 
