@@ -1,6 +1,7 @@
 //! The store and journal in Postgres against their contracts, and what only a server can do to them.
 
 mod changes;
+mod commits;
 mod outages;
 mod plans;
 mod sharing;

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 
 use memory::blob::NewBlob;
-use memory::ids::Owner;
+use memory::ids::{BlobId, Owner};
 use memory::ports::Append;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row, query};
 
 use super::entries::LevelRow;
-use crate::store::postgres::DatabaseError;
 use crate::store::postgres::rows::{number, text};
+use crate::store::postgres::{DatabaseError, Member, Work};
 
 /// Appends the blobs of the lists `$1` to `$7` (project, user, incarnation, blob, type, tokens, payload), but those that
 /// are known; the clock is `$8` microseconds ahead. Returns, by its place `n` in the lists, the number of each and the
@@ -92,14 +92,32 @@ const APPEND: &str = r#"WITH input AS MATERIALIZED (
 pub(super) struct NewAppend {
     pub(super) owner: Owner,
     pub(super) blob: NewBlob,
+    /// How far the clock is ahead of the server's, in microseconds: the same for all.
+    pub(super) ahead: i64,
 }
 
-/// What became of each, in order; none for one whose owner is gone. No blob is in the list twice.
-pub(super) async fn append(
-    conn: &mut PgConnection,
-    appends: &[NewAppend],
-    ahead: i64,
-) -> Result<Vec<Option<Append>>, DatabaseError> {
+impl Member for NewAppend {
+    /// None when the owner is gone.
+    type Done = Option<Append>;
+    /// A blob that is sent twice goes into two groups.
+    type Key = (Owner, BlobId);
+
+    fn key(&self) -> Self::Key {
+        (self.owner.clone(), self.blob.id)
+    }
+
+    fn bytes(&self) -> usize {
+        self.blob.payload.len()
+    }
+
+    fn work<'c>(conn: &'c mut PgConnection, group: &'c [Self]) -> Work<'c, Vec<Option<Append>>> {
+        Box::pin(append(conn, group))
+    }
+}
+
+/// What became of each, in order. No blob is in the list twice.
+async fn append(conn: &mut PgConnection, appends: &[NewAppend]) -> Result<Vec<Option<Append>>, DatabaseError> {
+    let ahead = appends.first().map_or(0, |append| append.ahead);
     let owners = || appends.iter().map(|append| &append.owner);
     let blobs = || appends.iter().map(|append| &append.blob);
     let append = query(APPEND)

@@ -1,7 +1,7 @@
 //! The journal in the tables of the Postgres store, on the clock of the server.
 //!
-//! `append` adds blobs, `groups` gathers those that come together, `entries` reads and removes them, `batches` seals and claims them, `due` finds what is to be
-//! done, `moves` brings batches back and whole buffers from one journal to another.
+//! `append` adds blobs, `entries` reads and removes them, `batches` seals and claims them, `due` finds what is to be done,
+//! `moves` brings batches back and whole buffers from one journal to another.
 //!
 //! Several processes may use it at once. A step locks its owner's row in `journal_owners` first and then reads: steps of
 //! one owner come one after the other. What names a claim (`renew`, `release`) is one statement on one row instead.
@@ -10,7 +10,6 @@ mod append;
 mod batches;
 mod due;
 mod entries;
-mod groups;
 mod moves;
 
 use std::sync::Arc;
@@ -26,8 +25,8 @@ use memory::ports::{
     Take, Taken,
 };
 
-use crate::store::postgres::{DatabaseError, PostgresDatabase};
-use groups::Groups;
+use crate::store::postgres::{DatabaseError, Groups, PostgresDatabase};
+use append::NewAppend;
 
 /// The longest age, lease or wait: about 3000 years, so that no sum leaves the range of times.
 const MAX_MICROS: i64 = 100_000_000_000_000_000;
@@ -36,7 +35,7 @@ const MAX_MICROS: i64 = 100_000_000_000_000_000;
 #[derive(Clone)]
 pub struct PostgresJournal {
     database: Arc<PostgresDatabase>,
-    groups: Groups,
+    appends: Groups<NewAppend>,
     /// How far its clock is ahead of the server's, in microseconds: for tests.
     ahead: Arc<AtomicI64>,
 }
@@ -49,9 +48,8 @@ impl PostgresJournal {
 
     /// A journal whose clock is so many microseconds ahead of the server's, for tests.
     pub fn ahead_of_clock(database: Arc<PostgresDatabase>, micros: Arc<AtomicI64>) -> Self {
-        let ahead = Arc::clone(&micros);
-        let groups = Groups::start(&database, move || ahead.load(Ordering::Relaxed));
-        Self { database, groups, ahead: micros }
+        let appends = Groups::start(&database);
+        Self { database, appends, ahead: micros }
     }
 
     fn ahead(&self) -> i64 {
@@ -67,7 +65,8 @@ fn length(duration: Duration) -> i64 {
 #[async_trait]
 impl Journal for PostgresJournal {
     async fn append(&self, owner: &Owner, blob: &NewBlob) -> Result<Append, JournalError> {
-        self.groups.append(owner, blob).await
+        let append = NewAppend { owner: owner.clone(), blob: blob.clone(), ahead: self.ahead() };
+        self.appends.submit(append).await?.ok_or(JournalError::OwnerGone)
     }
 
     async fn levels(&self, owner: &Owner) -> Result<Vec<(BlobType, Level)>, JournalError> {

@@ -1,51 +1,80 @@
-//! The commit of a flush as one statement, for when nothing stands in its way: nearly always.
+//! The commits of flushes, a group at a time: one statement for all those that nothing stands in the way of, which is
+//! nearly always.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use memory::ids::UserKey;
 use memory::ports::Commit;
-use memory::profile::SlotWrite;
 use sqlx::postgres::PgArguments;
 use sqlx::query::QueryScalar;
 use sqlx::{PgConnection, Postgres, query_scalar};
 use uuid::Uuid;
 
+use super::database::Work;
 use super::error::DatabaseError;
 use super::events::{GistColumns, tags_of};
-use super::rows::{About, BlobColumns, micros, text, to_json, uuids};
+use super::groups::Member;
+use super::rows::{BlobColumns, micros, text, to_json};
 use super::slots::SlotColumns;
 use super::usage;
 
-/// Does all that [`super::flushes::commit`] does when a commit can be done, or nothing.
+/// Does all that [`super::flushes::commit`] does for each commit that can be done, and nothing for the others. Returns the
+/// places `n` of those that are done. No user is in it twice.
 ///
 /// A statement sees the tables as they were when it began, but for the rows that it locks. So a condition stands in the
-/// row of the user, which `memory` locks: its life and its revision, and that nobody has written it since the statement
+/// row of the user, which `open` locks: its life and its revision, and that nobody has written it since the statement
 /// began, as every change of the memory and every dead letter does. Or it is a key that the row of another breaks: that
 /// the flush has no outcome yet, that none of its blobs has taken effect, and that no other answer is recorded.
-const COMMIT: &str = "WITH memory AS MATERIALIZED (
-        UPDATE users AS u SET revision = u.revision + $6
-        FROM (SELECT xmin AS written_by FROM users WHERE project_id = $1 AND user_id = $2) AS seen
-        WHERE u.project_id = $1 AND u.user_id = $2 AND u.incarnation = $3 AND u.revision = $5
-            AND u.xmin = seen.written_by
-            AND NOT EXISTS (SELECT FROM flushes WHERE project_id = $1 AND user_id = $2 AND flush_id = $4)
-            AND NOT EXISTS (SELECT FROM applied_blobs
-                WHERE project_id = $1 AND user_id = $2 AND blob_id = ANY($8::uuid[]))
-            AND NOT EXISTS (SELECT FROM dead_letter_blobs
-                WHERE project_id = $1 AND user_id = $2 AND blob_id = ANY($8::uuid[]))
-            AND $9 = (SELECT count(*) FROM profile_slots
-                WHERE project_id = $1 AND user_id = $2 AND slot_id = ANY($10::uuid[]))
-        RETURNING u.project_id, u.user_id
+///
+/// Nobody waits for a user whose row another holds: that would make the others of the group wait, too.
+///
+/// Rows that are there already are found one by one, in subqueries and by `ctid`: a join could become one that reads a
+/// whole table, since the plan is made once, while tables may be small.
+const COMMIT: &str = "WITH asked AS MATERIALIZED (
+        SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::bigint[],
+            $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[])
+        WITH ORDINALITY AS a (project_id, user_id, incarnation, flush_id, base_revision, step, now,
+            outcome, result, reason, usage, refused, version, n)
+    ), blob AS MATERIALIZED (
+        SELECT b.*, (SELECT count(*) FROM applied_blobs AS x
+                WHERE x.project_id = a.project_id AND x.user_id = a.user_id AND x.blob_id = b.blob_id)
+            + (SELECT count(*) FROM dead_letter_blobs AS x
+                WHERE x.project_id = a.project_id AND x.user_id = a.user_id AND x.blob_id = b.blob_id) AS settled
+        FROM unnest($14::bigint[], $15::uuid[]) AS b (n, blob_id) JOIN asked AS a USING (n)
+    ), slot AS MATERIALIZED (
+        SELECT s.*, CASE WHEN s.action IN ('update', 'delete') THEN (SELECT ctid FROM profile_slots AS x
+            WHERE x.project_id = a.project_id AND x.user_id = a.user_id AND x.slot_id = s.slot_id) END AS place
+        FROM unnest($16::bigint[], $17::text[], $18::uuid[], $19::text[], $20::text[], $21::text[], $22::text[],
+            $23::bigint[], $24::bigint[], $25::bigint[])
+        WITH ORDINALITY AS s (n, action, slot_id, topic, sub_topic, content, attributes, revision, created_at,
+            updated_at, number)
+        JOIN asked AS a USING (n)
+    ), open AS MATERIALIZED (
+        SELECT a.*, u.place, u.written_by FROM asked AS a
+        CROSS JOIN LATERAL (SELECT xmin AS written_by FROM users AS x
+            WHERE x.project_id = a.project_id AND x.user_id = a.user_id LIMIT 1) AS seen
+        CROSS JOIN LATERAL (SELECT ctid AS place, xmin AS written_by, incarnation, revision FROM users AS x
+            WHERE x.project_id = a.project_id AND x.user_id = a.user_id FOR NO KEY UPDATE SKIP LOCKED) AS u
+        WHERE u.written_by = seen.written_by AND u.incarnation = a.incarnation AND u.revision = a.base_revision
+            AND NOT EXISTS (SELECT FROM blob WHERE blob.n = a.n AND settled > 0)
+            AND NOT EXISTS (SELECT FROM slot WHERE slot.n = a.n AND action IN ('update', 'delete') AND place IS NULL)
+            AND 0 = (SELECT count(*) FROM flushes AS x
+                WHERE x.project_id = a.project_id AND x.user_id = a.user_id AND x.flush_id = a.flush_id)
+    ), memory AS MATERIALIZED (
+        UPDATE users AS u SET revision = u.revision + open.step
+        FROM open WHERE u.ctid = open.place AND u.xmin = open.written_by
+        RETURNING open.*
     ), flush AS (
         INSERT INTO flushes (project_id, user_id, flush_id, outcome, result, reason, usage, refused, version,
             created_at)
-        SELECT project_id, user_id, $4, $11, $12, $13, $14, $15, $16, $7 FROM memory
+        SELECT project_id, user_id, flush_id, outcome, result, reason, usage, refused, version, now FROM memory
     ), applied AS (
         INSERT INTO applied_blobs (project_id, user_id, blob_id, flush_id, applied_at)
-        SELECT project_id, user_id, blob_id, $4, $7 FROM memory, unnest($8::uuid[]) AS b (blob_id)
+        SELECT project_id, user_id, blob_id, flush_id, now FROM memory JOIN blob USING (n)
     ), writes AS MATERIALIZED (
-        SELECT memory.*, w.* FROM memory, unnest($17::text[], $18::uuid[], $19::text[], $20::text[], $21::text[],
-            $22::text[], $23::bigint[], $24::bigint[], $25::bigint[])
-        WITH ORDINALITY
-            AS w (action, slot_id, topic, sub_topic, content, attributes, revision, created_at, updated_at, number)
+        SELECT m.project_id, m.user_id, m.flush_id, m.now, s.* FROM memory AS m JOIN slot AS s USING (n)
     ), inserted AS (
         INSERT INTO profile_slots (project_id, user_id, slot_id, topic, sub_topic, content, attributes, revision,
             created_at, updated_at)
@@ -54,95 +83,188 @@ const COMMIT: &str = "WITH memory AS MATERIALIZED (
     ), updated AS (
         UPDATE profile_slots AS s SET topic = w.topic, sub_topic = w.sub_topic, content = w.content,
             attributes = w.attributes, revision = w.revision, updated_at = w.updated_at
-        FROM writes AS w
-        WHERE s.project_id = $1 AND s.user_id = $2 AND s.slot_id = w.slot_id AND w.action = 'update'
+        FROM writes AS w WHERE s.ctid = w.place AND w.action = 'update'
     ), deleted AS (
-        DELETE FROM profile_slots AS s USING writes AS w
-        WHERE s.project_id = $1 AND s.user_id = $2 AND s.slot_id = w.slot_id AND w.action = 'delete'
+        DELETE FROM profile_slots AS s USING writes AS w WHERE s.ctid = w.place AND w.action = 'delete'
     ), logged AS (
         INSERT INTO slot_revisions (project_id, user_id, slot_id, entry, revision, action, author, flush_id, topic,
             sub_topic, content, attributes, at)
-        SELECT w.project_id, w.user_id, w.slot_id, 1 + coalesce((SELECT max(entry) FROM slot_revisions AS r
-                WHERE r.project_id = $1 AND r.user_id = $2 AND r.slot_id = w.slot_id), 0),
-            w.revision, w.action, 'flush', $4, w.topic, w.sub_topic, w.content, w.attributes, $7
+        SELECT w.project_id, w.user_id, w.slot_id, 1 + coalesce((SELECT max(entry) FROM slot_revisions AS x
+                WHERE x.project_id = w.project_id AND x.user_id = w.user_id AND x.slot_id = w.slot_id), 0),
+            w.revision, w.action, 'flush', w.flush_id, w.topic, w.sub_topic, w.content, w.attributes, w.now
         FROM writes AS w ORDER BY w.number
+    ), happened AS MATERIALIZED (
+        SELECT m.project_id, m.user_id, e.* FROM memory AS m JOIN unnest($26::bigint[], $27::uuid[], $28::uuid[],
+            $29::text[], $30::bigint[], $31::bigint[]) AS e (n, event_id, flush_id, data, created_at, updated_at)
+            USING (n)
     ), event AS (
         INSERT INTO events (project_id, user_id, event_id, flush_id, data, tags, created_at, updated_at)
-        SELECT project_id, user_id, $26, $27, $28, $29, $30, $31 FROM memory WHERE $26 IS NOT NULL
+        SELECT project_id, user_id, event_id, flush_id, data,
+            ARRAY(SELECT tag FROM unnest($32::bigint[], $33::text[]) AS t (n, tag) WHERE t.n = h.n),
+            created_at, updated_at
+        FROM happened AS h
     ), gist AS (
         INSERT INTO gists (project_id, user_id, event_id, position, gist_id, text, occurred_at, said_at, sources,
             created_at, updated_at)
-        SELECT project_id, user_id, $26, g.* FROM memory, unnest($32::bigint[], $33::uuid[], $34::text[],
-            $35::text[], $36::text[], $37::text[], $38::bigint[], $39::bigint[]) AS g
+        SELECT h.project_id, h.user_id, h.event_id, g.position, g.gist_id, g.text, g.occurred_at, g.said_at, g.sources,
+            g.created_at, g.updated_at
+        FROM happened AS h JOIN unnest($34::bigint[], $35::bigint[], $36::uuid[], $37::text[], $38::text[],
+            $39::text[], $40::text[], $41::bigint[], $42::bigint[])
+            AS g (n, position, gist_id, text, occurred_at, said_at, sources, created_at, updated_at) USING (n)
     ), kept AS (
         INSERT INTO blobs (project_id, user_id, blob_id, blob_type, tokens, payload, created_at)
-        SELECT project_id, user_id, b.blob_id, b.blob_type, b.tokens, b.payload, b.created_at
-        FROM memory, unnest($40::uuid[], $41::text[], $42::bigint[], $43::text[], $44::bigint[])
-            WITH ORDINALITY AS b (blob_id, blob_type, tokens, payload, created_at, number)
+        SELECT m.project_id, m.user_id, b.blob_id, b.blob_type, b.tokens, b.payload, b.created_at
+        FROM memory AS m JOIN unnest($43::bigint[], $44::uuid[], $45::text[], $46::bigint[], $47::text[],
+            $48::bigint[]) WITH ORDINALITY AS b (n, blob_id, blob_type, tokens, payload, created_at, number) USING (n)
         ORDER BY b.number ON CONFLICT DO NOTHING
     ), answer AS (
         INSERT INTO recorded_answers (project_id, user_id, flush_id, part, answer, created_at)
-        SELECT project_id, user_id, $4, $45, $46, $7 FROM memory WHERE $45 IS NOT NULL
+        SELECT m.project_id, m.user_id, m.flush_id, a.part, a.answer, m.now
+        FROM memory AS m JOIN unnest($49::bigint[], $50::bigint[], $51::text[]) AS a (n, part, answer) USING (n)
     ), used AS (
         INSERT INTO usage_entries (project_id, day, inserts, successes, input_tokens, output_tokens)
-        SELECT project_id, $47, $48, $49, $50, $51 FROM memory
+        SELECT m.project_id, u.day, sum(u.inserts)::bigint, sum(u.successes)::bigint, sum(u.input_tokens)::bigint,
+            sum(u.output_tokens)::bigint
+        FROM memory AS m JOIN unnest($52::text[], $53::bigint[], $54::bigint[], $55::bigint[], $56::bigint[])
+            WITH ORDINALITY AS u (day, inserts, successes, input_tokens, output_tokens, n) USING (n)
+        GROUP BY m.project_id, u.day
     )
-    SELECT count(*) FROM memory";
+    SELECT n FROM memory";
 
-/// True when it is done. False when something stands in the way, and nothing has happened: the long way finds out what.
-///
-/// # Errors
-/// When Postgres cannot.
-pub(super) async fn at_once(conn: &mut PgConnection, commit: &Commit) -> Result<bool, DatabaseError> {
-    let mut seen = HashSet::new();
-    // A slot that is written twice needs a statement each time, and what comes out of a dead letter one more.
-    if commit.retried || !commit.slots.iter().all(|write| seen.insert(write.slot().id)) {
-        return Ok(false);
+/// A commit that is asked for.
+#[derive(Clone)]
+pub(super) struct NewCommit(pub(super) Arc<Commit>);
+
+impl Member for NewCommit {
+    /// Whether it is done. If not, something stands in its way, and the long way finds out what.
+    type Done = bool;
+    type Key = UserKey;
+
+    fn key(&self) -> UserKey {
+        self.0.owner.key.clone()
     }
-    let done: sqlx::Result<i64> = statement(commit)?.fetch_one(conn).await;
-    match done {
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
-        done => Ok(done? == 1),
+
+    fn bytes(&self) -> usize {
+        let kept: usize = self.0.keep.iter().map(|stored| stored.blob.payload.len()).sum();
+        kept + self.0.answer.as_ref().map_or(0, |(_, answer)| 2 * answer.text.len())
+    }
+
+    fn work<'c>(conn: &'c mut PgConnection, group: &'c [Self]) -> Work<'c, Vec<bool>> {
+        Box::pin(commit(conn, group))
     }
 }
 
-/// In the order of the parameters of [`COMMIT`].
-fn statement(commit: &Commit) -> Result<QueryScalar<'_, Postgres, i64, PgArguments>, DatabaseError> {
-    let Commit { record, .. } = commit;
-    let stored = commit.slots.iter().filter(|write| matches!(write, SlotWrite::Update(_) | SlotWrite::Delete(_)));
-    let stored: Vec<Uuid> = stored.map(|write| write.slot().id.0).collect();
-    let query = query_scalar(COMMIT).owner(&commit.owner).bind(commit.flush_id.0).bind(commit.base_revision);
-    let query = query.bind(i64::from(commit.changes_memory())).bind(micros(commit.now)).bind(uuids(&commit.blob_ids));
-    let query = query.bind(i64::try_from(stored.len()).unwrap_or(i64::MAX)).bind(stored);
-    let query = query.bind(record.outcome.as_str()).bind(to_json(&record.result)?);
-    let query = query.bind(record.reason.as_deref().map(text)).bind(to_json(&record.usage)?);
-    let query = query.bind(i64::from(record.refused)).bind(text(&record.version));
+/// Whether a commit can be done so: a slot that is written twice needs a statement each time, and what comes out of a dead
+/// letter one more.
+pub(super) fn is_plain(commit: &Commit) -> bool {
+    let mut seen = HashSet::new();
+    !commit.retried && commit.slots.iter().all(|write| seen.insert(write.slot().id))
+}
 
+/// Tells of each commit, in order, whether it is done.
+async fn commit(conn: &mut PgConnection, commits: &[NewCommit]) -> Result<Vec<bool>, DatabaseError> {
+    let commits: Vec<&Commit> = commits.iter().map(|commit| &*commit.0).collect();
+    let mut done = vec![false; commits.len()];
+    let places: Vec<i64> = match statement(&commits)?.fetch_all(conn).await {
+        // A row of another breaks a key of one of them, and nothing has happened.
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Ok(done),
+        places => places?,
+    };
+    for place in places {
+        let place = usize::try_from(place - 1).ok().and_then(|place| done.get_mut(place));
+        *place.ok_or(DatabaseError::Damaged("a commit that was not asked for"))? = true;
+    }
+    Ok(done)
+}
+
+type Statement<'q> = QueryScalar<'q, Postgres, i64, PgArguments>;
+
+/// In the order of the parameters of [`COMMIT`].
+fn statement<'q>(commits: &[&'q Commit]) -> Result<Statement<'q>, DatabaseError> {
+    let query = bind_flushes(query_scalar(COMMIT), commits)?;
+    let query = query.bind(places(commits, |commit| commit.blob_ids.len()));
+    let query = query.bind(all(commits, |commit| commit.blob_ids.iter().map(|id| id.0)));
+
+    let query = query.bind(places(commits, |commit| commit.slots.len()));
     let SlotColumns { actions, ids, topics, sub_topics, contents, attributes, revisions, created, updated } =
-        SlotColumns::of(&commit.slots)?;
+        SlotColumns::of(commits.iter().flat_map(|commit| &commit.slots))?;
     let query = query.bind(actions).bind(ids).bind(topics).bind(sub_topics).bind(contents).bind(attributes);
     let query = query.bind(revisions).bind(created).bind(updated);
 
-    let event = commit.event.as_ref().map(|(event, _)| event);
-    let tags = event.and_then(|event| event.data.event_tags.as_deref()).unwrap_or_default();
-    let query = query.bind(event.map(|event| event.id.0));
-    let query = query.bind(event.and_then(|event| event.flush_id).map(|id| id.0));
-    let query = query.bind(event.map(|event| to_json(&event.data)).transpose()?).bind(tags_of(tags)?);
-    let query = query.bind(event.map(|event| micros(event.created_at)));
-    let query = query.bind(event.map(|event| micros(event.updated_at)));
+    let query = bind_events(query, commits)?;
 
-    let gists = commit.event.as_ref().map_or(&[][..], |(_, gists)| gists);
-    let GistColumns { positions, ids, texts, occurred, said, sources, created, updated } = GistColumns::of(gists)?;
-    let query = query.bind(positions).bind(ids).bind(texts).bind(occurred).bind(said).bind(sources);
-    let query = query.bind(created).bind(updated);
-
-    let BlobColumns { ids, types, tokens, payloads, times } = BlobColumns::of(&commit.keep);
+    let query = query.bind(places(commits, |commit| commit.keep.len()));
+    let BlobColumns { ids, types, tokens, payloads, times } =
+        BlobColumns::of(commits.iter().flat_map(|commit| &commit.keep));
     let query = query.bind(ids).bind(types).bind(tokens).bind(payloads).bind(times);
 
-    let answer = commit.answer.as_ref();
-    let query = query.bind(answer.map(|(part, _)| i64::from(*part)));
-    let query = query.bind(answer.map(|(_, answer)| to_json(answer)).transpose()?);
+    let query = query.bind(places(commits, |commit| usize::from(commit.answer.is_some())));
+    let answers = || commits.iter().filter_map(|commit| commit.answer.as_ref());
+    let query = query.bind(answers().map(|(part, _)| i64::from(*part)).collect::<Vec<_>>());
+    let query = query.bind(answers().map(|(_, answer)| to_json(answer)).collect::<Result<Vec<_>, _>>()?);
 
-    let (day, numbers) = usage::columns(commit.used(true), commit.now);
-    Ok(numbers.into_iter().fold(query.bind(day), |query, number| query.bind(number)))
+    let (days, numbers): (Vec<String>, Vec<[i64; 4]>) =
+        commits.iter().map(|commit| usage::columns(commit.used(true), commit.now)).unzip();
+    let column = |place: usize| numbers.iter().map(|numbers| numbers[place]).collect::<Vec<i64>>();
+    Ok((0..4).fold(query.bind(days), |query, place| query.bind(column(place))))
+}
+
+fn bind_flushes<'q>(query: Statement<'q>, commits: &[&'q Commit]) -> Result<Statement<'q>, DatabaseError> {
+    let owners = || commits.iter().map(|commit| &commit.owner);
+    let records = || commits.iter().map(|commit| &commit.record);
+    let query = query
+        .bind(owners().map(|owner| owner.key.project.as_str()).collect::<Vec<_>>())
+        .bind(owners().map(|owner| owner.key.user.0).collect::<Vec<_>>())
+        .bind(owners().map(|owner| owner.incarnation.0).collect::<Vec<_>>())
+        .bind(commits.iter().map(|commit| commit.flush_id.0).collect::<Vec<_>>())
+        .bind(commits.iter().map(|commit| commit.base_revision).collect::<Vec<_>>())
+        .bind(commits.iter().map(|commit| i64::from(commit.changes_memory())).collect::<Vec<_>>())
+        .bind(commits.iter().map(|commit| micros(commit.now)).collect::<Vec<_>>());
+    Ok(query
+        .bind(records().map(|record| record.outcome.as_str()).collect::<Vec<_>>())
+        .bind(records().map(|record| to_json(&record.result)).collect::<Result<Vec<_>, _>>()?)
+        .bind(records().map(|record| record.reason.as_deref().map(text)).collect::<Vec<_>>())
+        .bind(records().map(|record| to_json(&record.usage)).collect::<Result<Vec<_>, _>>()?)
+        .bind(records().map(|record| i64::from(record.refused)).collect::<Vec<_>>())
+        .bind(records().map(|record| text(&record.version)).collect::<Vec<Cow<'_, str>>>()))
+}
+
+fn bind_events<'q>(query: Statement<'q>, commits: &[&'q Commit]) -> Result<Statement<'q>, DatabaseError> {
+    let events = || commits.iter().filter_map(|commit| commit.event.as_ref().map(|(event, _)| event));
+    let query = query
+        .bind(places(commits, |commit| usize::from(commit.event.is_some())))
+        .bind(events().map(|event| event.id.0).collect::<Vec<_>>())
+        .bind(events().map(|event| event.flush_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
+        .bind(events().map(|event| to_json(&event.data)).collect::<Result<Vec<_>, _>>()?)
+        .bind(events().map(|event| micros(event.created_at)).collect::<Vec<_>>())
+        .bind(events().map(|event| micros(event.updated_at)).collect::<Vec<_>>());
+
+    let tags = |commit: &Commit| {
+        let event = commit.event.as_ref().map(|(event, _)| event);
+        tags_of(event.and_then(|event| event.data.event_tags.as_deref()).unwrap_or_default())
+    };
+    let tags = commits.iter().map(|commit| tags(commit)).collect::<Result<Vec<_>, _>>()?;
+    let query = query.bind(repeated(tags.iter().map(Vec::len))).bind(tags.concat());
+
+    let gists = |commit: &&'q Commit| commit.event.as_ref().map_or(&[][..], |(_, gists)| gists);
+    let query = query.bind(repeated(commits.iter().map(|commit| gists(commit).len())));
+    let GistColumns { positions, ids, texts, occurred, said, sources, created, updated } =
+        GistColumns::of(commits.iter().flat_map(gists))?;
+    let query = query.bind(positions).bind(ids).bind(texts).bind(occurred).bind(said).bind(sources);
+    Ok(query.bind(created).bind(updated))
+}
+
+/// What the commits have, one after the other.
+fn all<'q, T, I: Iterator<Item = T>>(commits: &[&'q Commit], of: impl Fn(&'q Commit) -> I) -> Vec<T> {
+    commits.iter().flat_map(|commit| of(commit)).collect()
+}
+
+/// The place of the commit that each of [`all`] belongs to.
+fn places(commits: &[&Commit], count: impl Fn(&Commit) -> usize) -> Vec<i64> {
+    repeated(commits.iter().map(|commit| count(commit)))
+}
+
+/// Each place, counted from 1, as often as its number says.
+fn repeated(counts: impl Iterator<Item = usize>) -> Vec<i64> {
+    (1..).zip(counts).flat_map(|(place, count)| std::iter::repeat_n(place, count)).collect()
 }

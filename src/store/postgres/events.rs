@@ -188,7 +188,8 @@ async fn insert_gists(
     if gists.is_empty() {
         return Ok(());
     }
-    let GistColumns { positions, ids, texts, occurred, said, sources, created, updated } = GistColumns::of(gists)?;
+    let GistColumns { positions, ids, texts, occurred, said, sources, created, updated } =
+        GistColumns::of(gists.iter())?;
     let insert = query(INSERT_GISTS).user(key).bind(id.0).bind(positions).bind(ids).bind(texts).bind(occurred);
     insert.bind(said).bind(sources).bind(created).bind(updated).execute(conn).await?;
     Ok(())
@@ -208,16 +209,16 @@ pub(super) struct GistColumns<'a> {
 }
 
 impl<'a> GistColumns<'a> {
-    pub(super) fn of(gists: &'a [Gist]) -> Result<Self, DatabaseError> {
+    pub(super) fn of(gists: impl Iterator<Item = &'a Gist> + Clone) -> Result<Self, DatabaseError> {
         Ok(Self {
-            positions: gists.iter().map(|gist| i64::from(gist.position)).collect(),
-            ids: gists.iter().map(|gist| gist.id.0).collect(),
-            texts: gists.iter().map(|gist| text(&gist.text)).collect(),
-            occurred: gists.iter().map(|gist| gist.occurred_at.as_deref().map(text)).collect(),
-            said: gists.iter().map(|gist| gist.said_at.as_deref().map(text)).collect(),
-            sources: gists.iter().map(|gist| to_json(&gist.sources)).collect::<Result<_, _>>()?,
-            created: gists.iter().map(|gist| micros(gist.created_at)).collect(),
-            updated: gists.iter().map(|gist| micros(gist.updated_at)).collect(),
+            positions: gists.clone().map(|gist| i64::from(gist.position)).collect(),
+            ids: gists.clone().map(|gist| gist.id.0).collect(),
+            texts: gists.clone().map(|gist| text(&gist.text)).collect(),
+            occurred: gists.clone().map(|gist| gist.occurred_at.as_deref().map(text)).collect(),
+            said: gists.clone().map(|gist| gist.said_at.as_deref().map(text)).collect(),
+            sources: gists.clone().map(|gist| to_json(&gist.sources)).collect::<Result<_, _>>()?,
+            created: gists.clone().map(|gist| micros(gist.created_at)).collect(),
+            updated: gists.clone().map(|gist| micros(gist.updated_at)).collect(),
         })
     }
 }

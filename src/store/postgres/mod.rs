@@ -1,7 +1,7 @@
 //! The store in a Postgres database, which several processes may share.
 //!
-//! `connect` reaches the server, `database` hands out reads and writes, `rows` knows how values stand in the tables,
-//! `meta` and `presence` are for start-up. The other files hold the SQL, one file per resource.
+//! `connect` reaches the server, `database` hands out reads and writes, `groups` gathers work that comes together,
+//! `rows` knows how values stand in the tables, `meta` and `presence` are for start-up. The other files hold the SQL, one file per resource.
 
 mod blobs;
 mod commit;
@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod examine;
 mod flushes;
+mod groups;
 mod letters;
 mod meta;
 mod pool;
@@ -37,10 +38,13 @@ use memory::ports::{
 use memory::profile::Profile;
 use serde_json::{Map, Value};
 
+use commit::NewCommit;
 pub use connect::{ConnectError, PostgresOptions, Refusal, SCHEMES};
 pub use database::PostgresDatabase;
+pub(crate) use database::Work;
 pub use error::DatabaseError;
 pub use examine::Tables;
+pub(crate) use groups::{Groups, Member};
 pub use meta::ServerFacts;
 pub use presence::{Exclusive, Presence};
 use rows::to_json;
@@ -49,12 +53,13 @@ use rows::to_json;
 #[derive(Clone)]
 pub struct PostgresStore {
     database: Arc<PostgresDatabase>,
+    commits: Groups<NewCommit>,
 }
 
 impl PostgresStore {
     /// A store in an open database.
     pub fn new(database: Arc<PostgresDatabase>) -> Self {
-        Self { database }
+        Self { commits: Groups::start(&database), database }
     }
 }
 
@@ -191,8 +196,7 @@ impl Store for PostgresStore {
 
     async fn commit(&self, commit: &Commit) -> Result<CommitReply, StoreError> {
         let commit = Arc::new(commit.clone());
-        let at_once = self.database.single(commit.clone(), |conn, commit| Box::pin(commit::at_once(conn, commit)));
-        if at_once.await? {
+        if commit::is_plain(&commit) && self.commits.submit(NewCommit(Arc::clone(&commit))).await? {
             return Ok(CommitReply::Done);
         }
         Ok(self.database.write(commit, |conn, commit| Box::pin(flushes::commit(conn, commit))).await?)

@@ -68,11 +68,11 @@ pub(super) struct SlotColumns<'a> {
 }
 
 impl<'a> SlotColumns<'a> {
-    pub(super) fn of(writes: &'a [SlotWrite]) -> Result<Self, DatabaseError> {
-        let slots = || writes.iter().map(SlotWrite::slot);
+    pub(super) fn of(writes: impl Iterator<Item = &'a SlotWrite> + Clone) -> Result<Self, DatabaseError> {
+        let slots = || writes.clone().map(SlotWrite::slot);
         let texts = |of: fn(&Slot) -> &str| slots().map(|slot| text(of(slot))).collect::<Vec<Cow<'_, str>>>();
         Ok(Self {
-            actions: writes.iter().map(SlotWrite::action).collect(),
+            actions: writes.clone().map(SlotWrite::action).collect(),
             ids: slots().map(|slot| slot.id.0).collect(),
             topics: texts(|slot| &slot.topic),
             sub_topics: texts(|slot| &slot.sub_topic),
@@ -222,7 +222,7 @@ async fn write_group(
     };
     let write = query_scalar(WRITE).user(key).bind(flush_id).bind(micros(now));
     let SlotColumns { actions, ids, topics, sub_topics, contents, attributes, revisions, created, updated } =
-        SlotColumns::of(writes)?;
+        SlotColumns::of(writes.iter())?;
     let write = write.bind(actions).bind(ids).bind(topics).bind(sub_topics).bind(contents).bind(attributes);
     let changed: i64 = write.bind(revisions).bind(created).bind(updated).fetch_one(conn).await?;
     let asked = writes.iter().filter(|write| write.changes_slot()).count();

@@ -119,11 +119,14 @@ async fn use_journal(journal: &dyn Journal, owner: &Owner) {
     journal.purge(&fresh).await.unwrap();
 }
 
-/// The tables that were read from end to end so far, by whole statements or checks of references.
+/// The tables that were read from end to end so far, by whole statements or checks of references; and the indexes of which
+/// more than half was read, which a statement without an index of its own does instead. `due` does so here: each buffer
+/// waits behind a batch.
 async fn scanned(conn: &mut PgConnection) -> Vec<(String, i64)> {
-    let sql =
-        "SELECT relname::text, seq_scan FROM pg_stat_user_tables WHERE relname NOT IN ('meta', '_sqlx_migrations')
-        ORDER BY relname";
+    let sql = "SELECT relname::text, seq_scan FROM pg_stat_user_tables
+        WHERE relname NOT IN ('meta', '_sqlx_migrations') AND seq_scan > 0
+        UNION ALL SELECT indexrelname::text, idx_tup_read FROM pg_stat_user_indexes
+        WHERE indexrelname <> 'journal_buffers_by_age' AND idx_tup_read > 12000 ORDER BY 1";
     sqlx::query_as(sql).fetch_all(conn).await.unwrap()
 }
 
@@ -155,8 +158,7 @@ async fn statements_go_by_an_index() {
         while !nobody_else(&mut conn).await {
             assert!(Instant::now() < deadline, "the sessions do not end");
         }
-        let scans: Vec<_> = scanned(&mut conn).await.into_iter().filter(|(_, scans)| *scans > 0).collect();
-        assert_eq!(scans, [], "after {statistics}");
+        assert_eq!(scanned(&mut conn).await, [], "after {statistics}");
     }
     let store = PostgresStore::new(open(&place.url()).await);
     assert!(store.delete_user(&owner.key, SystemClock.now()).await.unwrap().is_some());
