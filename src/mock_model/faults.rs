@@ -11,7 +11,7 @@ const MAX_LATENCY: Duration = Duration::from_secs(600);
 /// How often what goes wrong. Shares are of all calls (0.1 or 10%); together they are at most 1.
 #[derive(Clone, PartialEq, Debug, Default, Args)]
 pub struct Faults {
-    /// Wait so long before each answer: 200ms, 2s.
+    /// Answer so long after each call has come: 200ms, 2s.
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = read_latency)]
     pub latency: Duration,
     /// Share of calls that fail with HTTP 500 or 429, in equal parts: 0.1 or 10%.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes, Data, PayloadConfig, ServiceConfig};
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
 
 use super::contract::answer;
 use super::faults::{Fault, Faults, Garbage};
@@ -48,8 +49,17 @@ impl MockModel {
         Self { faults, meter: Meter::new(), stats: Stats::default() }
     }
 
-    /// Counts a call, keeps it waiting, and lets it go wrong if its number says so. What is left to go wrong is the
-    /// content of the answer.
+    /// Answers when its time has come since the call arrived, which the work on the answer is a part of.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> T {
+        let due = Instant::now() + self.faults.latency;
+        let done = work.await;
+        if !self.faults.latency.is_zero() {
+            sleep_until(due).await;
+        }
+        done
+    }
+
+    /// Counts a call, and lets it go wrong if its number says so. What is left to go wrong is the content of the answer.
     async fn admit(&self) -> Result<Admission, Failure> {
         let number = 1 + self.stats.calls.fetch_add(1, Ordering::Relaxed);
         let fault = self.faults.of_call(number);
@@ -62,9 +72,6 @@ impl MockModel {
         };
         if let Some(count) = count {
             count.fetch_add(1, Ordering::Relaxed);
-        }
-        if !self.faults.latency.is_zero() {
-            tokio::time::sleep(self.faults.latency).await;
         }
         match fault {
             None => Ok(Admission::Answer { number, garbage: None }),
@@ -115,6 +122,10 @@ fn object(body: Body) -> Result<Value, Failure> {
 }
 
 async fn chat(model: Data<MockModel>, body: Body) -> Result<HttpResponse, Failure> {
+    model.in_time(answer_chat(&model, body)).await
+}
+
+async fn answer_chat(model: &MockModel, body: Body) -> Result<HttpResponse, Failure> {
     model.stats.chat.fetch_add(1, Ordering::Relaxed);
     let Admission::Answer { number, garbage } = model.admit().await? else { return Ok(closed()) };
     let request = object(body)?;
@@ -185,6 +196,10 @@ fn spoilt(answer: String, garbage: Option<Garbage>) -> (Option<String>, &'static
 }
 
 async fn embeddings(model: Data<MockModel>, body: Body) -> Result<HttpResponse, Failure> {
+    model.in_time(answer_embeddings(&model, body)).await
+}
+
+async fn answer_embeddings(model: &MockModel, body: Body) -> Result<HttpResponse, Failure> {
     model.stats.embeddings.fetch_add(1, Ordering::Relaxed);
     let Admission::Answer { garbage, .. } = model.admit().await? else { return Ok(closed()) };
     let request = object(body)?;
