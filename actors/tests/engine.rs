@@ -1,6 +1,7 @@
 //! The engine on in-memory ports and virtual time.
 
 mod advice;
+mod deaths;
 mod letters;
 mod processes;
 mod projects;

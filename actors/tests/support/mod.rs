@@ -80,6 +80,11 @@ impl FragileCounter {
         self.panics.store(true, Ordering::SeqCst);
     }
 
+    /// Whether what [`FragileCounter::panic_once`] asked for has happened.
+    pub(crate) fn has_panicked(&self) -> bool {
+        !self.panics.load(Ordering::SeqCst)
+    }
+
     /// Lets the next count stand still: the first tells when it does, the second lets it go on.
     pub(crate) fn hold_once(&self) -> (oneshot::Receiver<()>, mpsc::Sender<()>) {
         let ((tell, entered), (go_on, held)) = (oneshot::channel(), mpsc::channel());
