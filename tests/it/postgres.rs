@@ -2,6 +2,7 @@
 
 mod changes;
 mod commits;
+mod groups;
 mod outages;
 mod plans;
 mod sharing;

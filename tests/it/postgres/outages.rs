@@ -13,7 +13,7 @@ use super::*;
 use crate::services::postgres::Cluster;
 
 /// Limits for servers that are away.
-fn short() -> PostgresOptions {
+pub(super) fn short() -> PostgresOptions {
     PostgresOptions {
         max_connections: 4,
         acquire_timeout: Duration::from_millis(500),
