@@ -122,6 +122,13 @@ impl Bot {
         self.step = next;
         Some(kind)
     }
+
+    /// Its users, but for one who was just deleted and has no successor yet.
+    fn ids(&self) -> Vec<Id> {
+        let gone = (self.step == Step::Create).then_some(self.user);
+        let there = self.users.iter().enumerate().filter(|(place, _)| Some(*place) != gone);
+        there.map(|(_, user)| user.id).collect()
+    }
 }
 
 impl Bots {
@@ -178,9 +185,7 @@ impl Work for Bots {
     }
 
     fn users(&self) -> Vec<Id> {
-        let ids = |bot: &Arc<Mutex<Bot>>| -> Vec<Id> {
-            bot.lock().unwrap_or_else(PoisonError::into_inner).users.iter().map(|user| user.id).collect()
-        };
+        let ids = |bot: &Arc<Mutex<Bot>>| bot.lock().unwrap_or_else(PoisonError::into_inner).ids();
         self.bots.iter().flat_map(ids).collect()
     }
 }
