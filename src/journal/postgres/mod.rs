@@ -24,12 +24,17 @@ use memory::ports::{
     Append, Due, Entry, Holding, Journal, JournalError, Level, Release, Removed, Requeue, Requeued, Reseal, Standing,
     Take, Taken,
 };
+use tokio::time::{Instant, sleep};
 
 use crate::store::postgres::{DatabaseError, Groups, PostgresDatabase};
-use append::NewAppend;
+use append::{NewAppend, Outcome};
 
 /// The longest age, lease or wait: about 3000 years, so that no sum leaves the range of times.
 const MAX_MICROS: i64 = 100_000_000_000_000_000;
+
+/// Pauses between two tries of an append whose owner another transaction holds; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The journal in a Postgres database.
 #[derive(Clone)]
@@ -65,8 +70,20 @@ fn length(duration: Duration) -> i64 {
 #[async_trait]
 impl Journal for PostgresJournal {
     async fn append(&self, owner: &Owner, blob: &NewBlob) -> Result<Append, JournalError> {
-        let append = NewAppend { owner: owner.clone(), blob: blob.clone(), ahead: self.ahead() };
-        self.appends.submit(append).await?.ok_or(JournalError::OwnerGone)
+        let append = NewAppend { owner: owner.clone(), blob: Arc::new(blob.clone()), ahead: self.ahead() };
+        let deadline = Instant::now() + self.database.call_timeout();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.appends.submit_by(deadline, append.clone()).await? {
+                Outcome::Appended(appended) => return Ok(appended),
+                Outcome::OwnerGone => return Err(JournalError::OwnerGone),
+                Outcome::OwnerHeld if Instant::now() + pause >= deadline => {
+                    return Err(DatabaseError::Unavailable("another process holds what is to be written").into());
+                }
+                Outcome::OwnerHeld => sleep(pause).await,
+            }
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
     }
 
     async fn levels(&self, owner: &Owner) -> Result<Vec<(BlobType, Level)>, JournalError> {

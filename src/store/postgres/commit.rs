@@ -8,14 +8,14 @@ use std::sync::Arc;
 use memory::ids::UserKey;
 use memory::ports::Commit;
 use sqlx::postgres::PgArguments;
-use sqlx::query::QueryScalar;
-use sqlx::{PgConnection, Postgres, query_scalar};
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, query};
 use uuid::Uuid;
 
 use super::database::Work;
 use super::error::DatabaseError;
 use super::events::{GistColumns, tags_of};
-use super::groups::Member;
+use super::groups::{Member, place_of};
 use super::rows::{BlobColumns, micros, text, to_json};
 use super::slots::SlotColumns;
 use super::usage;
@@ -25,8 +25,9 @@ use super::usage;
 ///
 /// A statement sees the tables as they were when it began, but for the rows that it locks. So a condition stands in the
 /// row of the user, which `open` locks: its life and its revision, and that nobody has written it since the statement
-/// began, as every change of the memory and every dead letter does. Or it is a key that the row of another breaks: that
-/// the flush has no outcome yet, that none of its blobs has taken effect, and that no other answer is recorded.
+/// began, as every change of the memory and every new dead letter does. Or it is a key that the row of another breaks: that
+/// the flush has no outcome yet, that none of its blobs has taken effect, and that no other answer is recorded. A blob that
+/// left its letter meanwhile is still seen in it, and has taken effect.
 ///
 /// Nobody waits for a user whose row another holds: that would make the others of the group wait, too.
 ///
@@ -145,8 +146,11 @@ impl Member for NewCommit {
     }
 
     fn bytes(&self) -> usize {
-        let kept: usize = self.0.keep.iter().map(|stored| stored.blob.payload.len()).sum();
-        kept + self.0.answer.as_ref().map_or(0, |(_, answer)| 2 * answer.text.len())
+        let Commit { slots, event, keep, answer, .. } = &*self.0;
+        let kept: usize = keep.iter().map(|stored| stored.blob.payload.len()).sum();
+        let slots: usize = slots.iter().map(|write| 2 * write.slot().content.len()).sum();
+        let gists: usize = event.iter().flat_map(|(_, gists)| gists).map(|gist| 2 * gist.text.len()).sum();
+        kept + slots + gists + answer.as_ref().map_or(0, |(_, answer)| answer.text.len())
     }
 
     fn work<'c>(conn: &'c mut PgConnection, group: &'c [Self]) -> Work<'c, Vec<bool>> {
@@ -165,23 +169,22 @@ pub(super) fn is_plain(commit: &Commit) -> bool {
 async fn commit(conn: &mut PgConnection, commits: &[NewCommit]) -> Result<Vec<bool>, DatabaseError> {
     let commits: Vec<&Commit> = commits.iter().map(|commit| &*commit.0).collect();
     let mut done = vec![false; commits.len()];
-    let places: Vec<i64> = match statement(&commits)?.fetch_all(conn).await {
+    let rows = match statement(&commits)?.fetch_all(conn).await {
         // A row of another breaks a key of one of them, and nothing has happened.
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Ok(done),
-        places => places?,
+        rows => rows?,
     };
-    for place in places {
-        let place = usize::try_from(place - 1).ok().and_then(|place| done.get_mut(place));
-        *place.ok_or(DatabaseError::Damaged("a commit that was not asked for"))? = true;
+    for row in &rows {
+        *place_of(row, &mut done)? = true;
     }
     Ok(done)
 }
 
-type Statement<'q> = QueryScalar<'q, Postgres, i64, PgArguments>;
+type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// In the order of the parameters of [`COMMIT`].
 fn statement<'q>(commits: &[&'q Commit]) -> Result<Statement<'q>, DatabaseError> {
-    let query = bind_flushes(query_scalar(COMMIT), commits)?;
+    let query = bind_flushes(query(COMMIT), commits)?;
     let query = query.bind(places(commits, |commit| commit.blob_ids.len()));
     let query = query.bind(all(commits, |commit| commit.blob_ids.iter().map(|id| id.0)));
 

@@ -158,10 +158,12 @@ pub(super) fn limited(url: &PgConnectOptions, options: &PostgresOptions) -> PgCo
         ("statement_timeout", millis(options.statement_timeout)),
         ("lock_timeout", millis(options.lock_timeout)),
         ("idle_in_transaction_session_timeout", millis(options.idle_in_transaction_timeout)),
-        // A plan is made once for each statement and connection, maybe while the tables are small. All statements find
-        // what they need by an index.
+        // A plan is made for all parameters, and kept, maybe from when the tables were small. All statements find what
+        // they need by an index, but for that which folds usage; a table that is read whole all the same must not count
+        // as worth compiling a statement.
         ("plan_cache_mode", "force_generic_plan".to_owned()),
         ("enable_seqscan", "off".to_owned()),
+        ("jit", "off".to_owned()),
     ])
 }
 

@@ -21,6 +21,9 @@ pub enum DatabaseError {
     Contended,
 }
 
+/// Nothing was sent: all connections were at work for as long as a call waits for one.
+pub(super) const NO_CONNECTION: DatabaseError = DatabaseError::Unavailable("no connection became free in time");
+
 impl From<DatabaseError> for StoreError {
     fn from(error: DatabaseError) -> Self {
         match error {
@@ -48,7 +51,7 @@ impl From<sqlx::Error> for DatabaseError {
     fn from(error: sqlx::Error) -> Self {
         let mapped = match &error {
             sqlx::Error::Database(e) => of_state(&e.code().unwrap_or_default()),
-            sqlx::Error::PoolTimedOut => Self::Unavailable("no connection became free in time"),
+            sqlx::Error::PoolTimedOut => NO_CONNECTION,
             sqlx::Error::PoolClosed => Self::Unavailable("it is closed"),
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) => Self::Unavailable("it cannot be reached"),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Damaged("a value cannot be read"),

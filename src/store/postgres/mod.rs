@@ -44,22 +44,24 @@ pub use database::PostgresDatabase;
 pub(crate) use database::Work;
 pub use error::DatabaseError;
 pub use examine::Tables;
-pub(crate) use groups::{Groups, Member};
+pub(crate) use groups::{Groups, Member, place_of};
 pub use meta::ServerFacts;
 pub use presence::{Exclusive, Presence};
 use rows::to_json;
+use slots::WantedProfile;
 
 /// The system of record in a Postgres database.
 #[derive(Clone)]
 pub struct PostgresStore {
     database: Arc<PostgresDatabase>,
     commits: Groups<NewCommit>,
+    profiles: Groups<WantedProfile>,
 }
 
 impl PostgresStore {
     /// A store in an open database.
     pub fn new(database: Arc<PostgresDatabase>) -> Self {
-        Self { commits: Groups::start(&database), database }
+        Self { commits: Groups::start(&database), profiles: Groups::start(&database), database }
     }
 }
 
@@ -116,7 +118,7 @@ impl Store for PostgresStore {
     }
 
     async fn profile(&self, key: &UserKey) -> Result<Option<Profile>, StoreError> {
-        Ok(self.database.single(key.clone(), |conn, key| Box::pin(slots::profile(conn, key))).await?)
+        Ok(self.profiles.submit(WantedProfile(key.clone())).await??)
     }
 
     async fn add_slot(&self, key: &UserKey, slot: &NewSlot, now: Timestamp) -> Result<bool, StoreError> {

@@ -11,14 +11,20 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row, query, query_as, query_scalar};
 use uuid::Uuid;
 
+use super::database::Work;
 use super::error::DatabaseError;
+use super::groups::{Member, place_of};
 use super::rows::{About, json_column, lock, micros, text, time_column, to_json};
 
-/// One statement, so that the revision belongs to the slots. A user without slots is one row without a slot.
-const PROFILE: &str = "SELECT u.incarnation, u.revision AS memory_revision,
-        s.slot_id, s.topic, s.sub_topic, s.content, s.attributes, s.revision, s.created_at, s.updated_at
-    FROM users AS u LEFT JOIN profile_slots AS s ON s.project_id = u.project_id AND s.user_id = u.user_id
-    WHERE u.project_id = $1 AND u.user_id = $2 ORDER BY s.updated_at DESC, s.slot_id DESC";
+/// The profiles of the users of the lists `$1` and `$2`, by their places `n`. One statement, so that the revision belongs to
+/// the slots. A user without slots is one row without a slot; an unknown one has no row.
+const PROFILES: &str = "SELECT a.n, u.incarnation, u.revision AS memory_revision, s.*
+    FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS a (project_id, user_id, n)
+    CROSS JOIN LATERAL (SELECT incarnation, revision FROM users AS x
+        WHERE x.project_id = a.project_id AND x.user_id = a.user_id LIMIT 1) AS u
+    LEFT JOIN LATERAL (SELECT slot_id, topic, sub_topic, content, attributes, revision, created_at, updated_at
+        FROM profile_slots AS x WHERE x.project_id = a.project_id AND x.user_id = a.user_id OFFSET 0) AS s ON TRUE
+    ORDER BY a.n, s.updated_at DESC, s.slot_id DESC";
 
 /// Changes slots and adds to their history; returns the number of slots that were changed. Each slot is in the list
 /// once: all parts of a statement see the tables as they were before it.
@@ -102,18 +108,54 @@ impl<'r> FromRow<'r, PgRow> for SlotRow {
     }
 }
 
-pub(super) async fn profile(conn: &mut PgConnection, key: &UserKey) -> Result<Option<Profile>, DatabaseError> {
-    let rows = query(PROFILE).user(key).fetch_all(conn).await?;
-    let Some(first) = rows.first() else { return Ok(None) };
-    let incarnation = Incarnation(first.try_get("incarnation")?);
-    let revision = first.try_get("memory_revision")?;
-    let mut slots = Vec::with_capacity(rows.len());
+/// A profile that is asked for.
+#[derive(Clone)]
+pub(super) struct WantedProfile(pub(super) UserKey);
+
+impl Member for WantedProfile {
+    /// None for an unknown user. What cannot be read of one is nothing to the others.
+    type Done = Result<Option<Profile>, DatabaseError>;
+    type Key = UserKey;
+
+    fn key(&self) -> UserKey {
+        self.0.clone()
+    }
+
+    /// Of the answer. Most are smaller.
+    fn bytes(&self) -> usize {
+        64 << 10
+    }
+
+    fn work<'c>(conn: &'c mut PgConnection, group: &'c [Self]) -> Work<'c, Vec<Self::Done>> {
+        Box::pin(profiles(conn, group))
+    }
+}
+
+async fn profiles(
+    conn: &mut PgConnection,
+    wanted: &[WantedProfile],
+) -> Result<Vec<Result<Option<Profile>, DatabaseError>>, DatabaseError> {
+    let projects: Vec<&str> = wanted.iter().map(|wanted| wanted.0.project.as_str()).collect();
+    let users: Vec<Uuid> = wanted.iter().map(|wanted| wanted.0.user.0).collect();
+    let rows = query(PROFILES).bind(projects).bind(users).fetch_all(conn).await?;
+    let mut profiles = vec![Ok(None); wanted.len()];
     for row in &rows {
-        if row.try_get::<Option<Uuid>, _>("slot_id")?.is_some() {
-            slots.push(SlotRow::from_row(row)?.0);
+        let outcome = place_of(row, &mut profiles)?;
+        let Ok(profile) = outcome else { continue };
+        if let Err(error) = read_into(profile, row) {
+            *outcome = Err(error.into());
         }
     }
-    Ok(Some(Profile { incarnation, revision, slots }))
+    Ok(profiles)
+}
+
+fn read_into(profile: &mut Option<Profile>, row: &PgRow) -> sqlx::Result<()> {
+    let (incarnation, revision) = (Incarnation(row.try_get("incarnation")?), row.try_get("memory_revision")?);
+    let profile = profile.get_or_insert_with(|| Profile { incarnation, revision, slots: Vec::new() });
+    if row.try_get::<Option<Uuid>, _>("slot_id")?.is_some() {
+        profile.slots.push(SlotRow::from_row(row)?.0);
+    }
+    Ok(())
 }
 
 pub(super) async fn add(

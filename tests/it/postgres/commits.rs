@@ -1,4 +1,4 @@
-//! Commits that go in one group: each ends as it would alone.
+//! Commits and profiles that go in one group: each ends as it would alone.
 //!
 //! On a runtime of one thread nothing is sent before the test waits: all that it asks for until then is one group.
 
@@ -8,7 +8,7 @@ use futures_util::future::{join_all, select};
 use memory::blob::NewBlob;
 use memory::event::EventTag;
 use memory::ids::{BlobId, GistId};
-use memory::ports::{Answer, Clock, Commit, CommitReply, EventFilter, StoredBlob, SystemClock, Usage};
+use memory::ports::{Answer, Clock, Commit, CommitReply, EventFilter, StoreError, StoredBlob, SystemClock, Usage};
 use memory::profile::{Slot, SlotWrite};
 use memory::usage::day_of;
 use serde_json::Map;
@@ -205,4 +205,24 @@ async fn a_user_whom_another_holds_does_not_hold_up_the_others() {
     assert_eq!(held.await.unwrap(), CommitReply::Done);
     assert_stored(&store, &plans[0]).await;
     assert_stored(&store, &plans[1]).await;
+}
+
+#[tokio::test]
+async fn a_profile_that_cannot_be_read_does_no_harm_to_the_others() {
+    let shared = fresh().await;
+    let (store, mut plans) = (shared.store(), Vec::new());
+    for _ in 0..3 {
+        plans.push(of_size(1, &user(&shared).await));
+    }
+    assert!(together(&store, &plans).await.iter().all(|reply| *reply == CommitReply::Done));
+    let damage = "UPDATE profile_slots SET attributes = '{' WHERE user_id = $1";
+    sqlx::query(damage).bind(plans[1].owner.key.user.0).execute(&mut shared.connect().await).await.unwrap();
+    let unknown = owner().key;
+    let keys = [&plans[0].owner.key, &plans[1].owner.key, &unknown, &plans[2].owner.key];
+    let [first, damaged, none, last] = join_all(keys.map(|key| store.profile(key))).await.try_into().unwrap();
+    assert!(matches!(damaged, Err(StoreError::Damaged(_))), "{damaged:?}");
+    assert_eq!(none.unwrap(), None);
+    for (profile, plan) in [(first, &plans[0]), (last, &plans[2])] {
+        assert_eq!(profile.unwrap().unwrap().slots, [plan.slots[0].slot().clone()]);
+    }
 }

@@ -165,3 +165,100 @@ async fn while_postgres_is_away_all_of_a_group_are_told_so_by_one_try() {
     assert!(together(&journal, &appends).await.iter().all(Result::is_ok));
     assert_holds(&journal, &appends[0].0, &[&appends[0].1]).await;
 }
+
+/// Limits that no test reaches.
+fn patient() -> PostgresOptions {
+    let long = Duration::from_secs(120);
+    let (statement_timeout, lock_timeout, call_timeout) = (long, long, 2 * long);
+    PostgresOptions { statement_timeout, lock_timeout, call_timeout, ..PostgresOptions::default() }
+}
+
+/// Appends that must not have to wait for anybody.
+async fn at_once(journal: &PostgresJournal, appends: &[(Owner, NewBlob)]) -> Vec<Appended> {
+    let done = tokio::time::timeout(Duration::from_secs(20), together(journal, appends)).await;
+    done.expect("somebody holds them up")
+}
+
+#[tokio::test]
+async fn an_owner_that_another_holds_does_not_hold_up_the_others() {
+    let shared = with_triggers().await;
+    let journal = PostgresJournal::new(PostgresDatabase::connect(&shared.place.url(), &patient()).await.unwrap());
+    let (held, blobs) = (owner(), [blob("good"), blob("good"), blob("refused"), blob("good")]);
+    journal.append(&held, &blobs[0]).await.unwrap();
+    let mut conn = shared.connect().await;
+    let mut holder = conn.begin().await.unwrap();
+    let sql = "SELECT FROM journal_owners WHERE user_id = $1 FOR UPDATE";
+    sqlx::query(sql).bind(held.key.user.0).fetch_one(&mut *holder).await.unwrap();
+
+    // In the group of others, and in a later one while the first waits.
+    let mut first = pin!(journal.append(&held, &blobs[1]));
+    begin(first.as_mut()).await;
+    let others: Vec<_> = (0..4).map(|_| (owner(), blob("good"))).collect();
+    assert!(at_once(&journal, &others).await.iter().all(Result::is_ok));
+    begin(first.as_mut()).await;
+    let mut later = [2, 3].map(|number| Box::pin(journal.append(&held, &blobs[number])));
+    for waiting in &mut later {
+        begin(waiting.as_mut()).await;
+    }
+    let others: Vec<_> = others.into_iter().map(|(owner, _)| (owner, blob("good"))).collect();
+    assert!(at_once(&journal, &others).await.iter().all(Result::is_ok));
+    for waiting in &mut later {
+        begin(waiting.as_mut()).await;
+    }
+
+    holder.rollback().await.unwrap();
+    assert!(first.await.is_ok());
+    let [refused, good] = later;
+    assert!(matches!(refused.await, Err(JournalError::Damaged(_))));
+    assert!(good.await.is_ok());
+    assert_holds(&journal, &held, &[&blobs[0], &blobs[1], &blobs[3]]).await;
+}
+
+#[tokio::test]
+async fn an_owner_that_goes_while_it_is_held_is_gone() {
+    let shared = with_triggers().await;
+    let journal = PostgresJournal::new(PostgresDatabase::connect(&shared.place.url(), &patient()).await.unwrap());
+    let held = owner();
+    journal.append(&held, &blob("good")).await.unwrap();
+    let mut conn = shared.connect().await;
+    let mut holder = conn.begin().await.unwrap();
+    let purge = "UPDATE journal_owners SET gone = TRUE WHERE user_id = $1";
+    sqlx::query(purge).bind(held.key.user.0).execute(&mut *holder).await.unwrap();
+    let late = blob("good");
+    let mut waiting = pin!(journal.append(&held, &late));
+    begin(waiting.as_mut()).await;
+    assert!(at_once(&journal, &[(owner(), blob("good"))]).await[0].is_ok());
+    begin(waiting.as_mut()).await;
+    holder.commit().await.unwrap();
+    assert!(matches!(waiting.await, Err(JournalError::OwnerGone)));
+}
+
+/// The third of three groups is not held up by the first: it waits a moment, and then goes on its way beside it.
+#[tokio::test]
+async fn a_group_that_takes_long_does_not_hold_up_the_next() {
+    let shared = with_triggers().await;
+    let journal = PostgresJournal::new(PostgresDatabase::connect(&shared.place.url(), &patient()).await.unwrap());
+    let mut conn = shared.connect().await;
+    raw_sql(
+        "CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NEW.payload = 'hangs' THEN PERFORM pg_advisory_xact_lock(7); END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER hangs BEFORE INSERT ON journal_entries FOR EACH ROW EXECUTE FUNCTION hang();
+        SELECT pg_advisory_lock(7)",
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    let (slow, hanging) = (owner(), blob("hangs"));
+    let mut long = pin!(journal.append(&slow, &hanging));
+    begin(long.as_mut()).await;
+    tokio::task::yield_now().await;
+    for _ in 0..2 {
+        assert!(at_once(&journal, &[(owner(), blob("good"))]).await[0].is_ok());
+    }
+    begin(long.as_mut()).await;
+    raw_sql("SELECT pg_advisory_unlock(7)").execute(&mut conn).await.unwrap();
+    assert!(long.await.is_ok());
+}

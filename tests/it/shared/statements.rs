@@ -219,7 +219,7 @@ const FLUSH: [(&str, u32); 6] = [
     ("EVALSHA", 3),
     ("HGETALL", 1),
     ("PUBLISH", 1),
-    ("SELECT u.incarnation, u.revision AS memory_revision, s.slot_", 1),
+    ("SELECT a.n, u.incarnation, u.revision AS memory_revision, s.", 1),
     ("WITH asked AS MATERIALIZED ( SELECT * FROM unnest($1::text[]", 1),
     ("ZRANGEBYLEX", 1),
 ];
