@@ -12,6 +12,7 @@ mod letters;
 mod profile_config;
 mod profiles;
 mod projects;
+mod recorded;
 mod roleplay;
 mod users;
 
