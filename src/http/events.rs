@@ -133,11 +133,9 @@ pub(super) async fn update(call: Call, body: Body) -> Reply<()> {
 }
 
 fn read_data(root: Node<'_>, problems: &mut Problems) -> EventData {
-    let deltas = root.get("profile_delta").optional_list(problems);
-    let profile_delta = deltas.map(|items| items.into_iter().map(|item| read_delta(&item, problems)).collect());
+    let profile_delta = root.get("profile_delta").optional_list(problems, read_delta);
     let event_tip = root.get("event_tip").optional_string(problems);
-    let tags = root.get("event_tags").optional_list(problems);
-    let event_tags = tags.map(|items| items.into_iter().map(|item| read_tag(&item, problems)).collect());
+    let event_tags = root.get("event_tags").optional_list(problems, read_tag);
     EventData { profile_delta, event_tip, event_tags }
 }
 

@@ -155,8 +155,7 @@ fn data_of(blob_type: BlobType, root: &Node<'_>, problems: &mut Problems) -> Opt
         BlobType::Chat => BlobData::Chat { messages: messages::read(root.get("messages"), problems) },
         BlobType::Summary => BlobData::Summary { summary: root.get("summary").string(problems) },
         BlobType::Transcript => {
-            let items = root.get("transcripts").list(problems);
-            BlobData::Transcript { transcripts: items.into_iter().map(|item| transcript(&item, problems)).collect() }
+            BlobData::Transcript { transcripts: root.get("transcripts").list(problems, transcript) }
         }
         BlobType::Code => BlobData::Code {
             language: root.get("language").optional_string(problems).unwrap_or_default(),

@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+/// Problems of one request that are listed at most, not counting the one that says so: a million wrong items must not
+/// become an answer of a million lines.
+pub(super) const MAX_PROBLEMS: usize = 100;
+
 /// One step of the way to a value.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(untagged)]
@@ -39,7 +43,8 @@ pub(super) struct Problem {
     pub(super) msg: Cow<'static, str>,
 }
 
-/// All that is wrong with a request, in the order path, query, body.
+/// All that is wrong with a request, in the order path, query, body. When it is too much, the first of it and one last
+/// entry that says so.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(transparent)]
 pub(super) struct Problems(pub(super) Vec<Problem>);
@@ -47,7 +52,19 @@ pub(super) struct Problems(pub(super) Vec<Problem>);
 impl Problems {
     /// Notes a problem.
     pub(super) fn note(&mut self, kind: &'static str, loc: Vec<Step>, msg: impl Into<Cow<'static, str>>) {
-        self.0.push(Problem { kind, loc, msg: msg.into() });
+        match self.0.len() {
+            ..MAX_PROBLEMS => self.0.push(Problem { kind, loc, msg: msg.into() }),
+            MAX_PROBLEMS => {
+                let msg = format!("wrong as well, and maybe more is: the first {MAX_PROBLEMS} problems are listed");
+                self.0.push(Problem { kind: "too_many_problems", loc, msg: msg.into() });
+            }
+            _ => {}
+        }
+    }
+
+    /// True when nothing more will be listed.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() > MAX_PROBLEMS
     }
 
     /// Notes a problem of an id. It comes twice, once for each of the two UUID versions that would have done.
@@ -101,5 +118,18 @@ mod tests {
             ])
         );
         assert!(problems.sentence().starts_with("body.event_tags.0.value: required; path.user_id.uuid: "));
+    }
+
+    #[test]
+    fn too_many_problems_are_not_all_listed() {
+        let mut problems = Problems::default();
+        for index in 0..1_000 {
+            assert_eq!(problems.is_full(), index > MAX_PROBLEMS);
+            problems.note("missing", vec![index.into()], "required");
+        }
+        assert_eq!(problems.0.len(), MAX_PROBLEMS + 1);
+        assert!(problems.0[..MAX_PROBLEMS].iter().all(|problem| problem.kind == "missing"));
+        let last = &problems.0[MAX_PROBLEMS];
+        assert_eq!((last.kind, &last.loc), ("too_many_problems", &vec![Step::Index(MAX_PROBLEMS)]));
     }
 }

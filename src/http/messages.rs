@@ -39,7 +39,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 
 /// Reads the messages of a list, and notes what is wrong with them.
 pub(super) fn read(list: Node<'_>, problems: &mut Problems) -> Vec<Message> {
-    list.list(problems).into_iter().map(|item| message(&item, problems)).collect()
+    list.list(problems, message)
 }
 
 fn message(item: &Node<'_>, problems: &mut Problems) -> Message {

@@ -124,21 +124,33 @@ impl<'v> Node<'v> {
         if self.value == Some(&Value::Null) { None } else { Some(self.map(problems)) }
     }
 
-    /// The items of a list.
-    pub(super) fn list(self, problems: &mut Problems) -> Vec<Self> {
+    /// What is read of each item of a list. Ends early when too much is wrong to be listed.
+    pub(super) fn list<T>(
+        self,
+        problems: &mut Problems,
+        mut read: impl FnMut(&Node<'v>, &mut Problems) -> T,
+    ) -> Vec<T> {
         let loc = self.loc.clone();
         let items = self.required(problems, "list_type", "must be a list", |v| v.as_array().map(Vec::as_slice));
-        let node = |(i, value)| {
+        let mut list = Vec::new();
+        for (index, value) in items.iter().enumerate() {
+            if problems.is_full() {
+                break;
+            }
             let mut loc = loc.clone();
-            loc.push(Step::Index(i));
-            Node { value: Some(value), loc }
-        };
-        items.iter().enumerate().map(node).collect()
+            loc.push(Step::Index(index));
+            list.push(read(&Node { value: Some(value), loc }, problems));
+        }
+        list
     }
 
-    /// The items of a list, null or nothing.
-    pub(super) fn optional_list(self, problems: &mut Problems) -> Option<Vec<Self>> {
-        if self.is_none() { None } else { Some(self.list(problems)) }
+    /// [`Node::list`] of a list, null or nothing.
+    pub(super) fn optional_list<T>(
+        self,
+        problems: &mut Problems,
+        read: impl FnMut(&Node<'v>, &mut Problems) -> T,
+    ) -> Option<Vec<T>> {
+        if self.is_none() { None } else { Some(self.list(problems, read)) }
     }
 
     /// An instant, null or nothing.
@@ -202,7 +214,7 @@ mod tests {
         root.get("gone").string(&mut problems);
         root.get("name").string(&mut problems);
         root.get("map").map(&mut problems);
-        root.get("list").list(&mut problems);
+        root.get("list").list(&mut problems, |_, _| ());
         root.get("at").optional_instant(&mut problems);
         root.get("when").optional_instant(&mut problems);
         root.get("id").optional_id(&mut problems);
@@ -211,6 +223,17 @@ mod tests {
             ["missing", "string_type", "dict_type", "list_type", "datetime_from_date_parsing", "datetime_type"];
         assert_eq!(kinds(&problems)[..6], wanted);
         assert_eq!(kinds(&problems)[6..], ["uuid_parsing", "uuid_parsing", "uuid_type", "uuid_type"]);
+    }
+
+    #[test]
+    fn a_list_that_is_all_wrong_is_not_read_to_its_end() {
+        let body = json!({"list": vec![0; 10_000]});
+        let (mut problems, mut read) = (Problems::default(), 0);
+        Node::root(&body, vec![]).get("list").list(&mut problems, |item, problems| {
+            read += 1;
+            item.clone().string(problems)
+        });
+        assert_eq!((read, problems.0.len()), (101, 101));
     }
 
     #[test]
@@ -223,7 +246,7 @@ mod tests {
             assert_eq!(root.get(key).optional_map(&mut problems), None);
             assert_eq!(root.get(key).optional_instant(&mut problems), None);
             assert_eq!(root.get(key).optional_id(&mut problems), None);
-            assert!(root.get(key).optional_list(&mut problems).is_none());
+            assert!(root.get(key).optional_list(&mut problems, |_, _| ()).is_none());
         }
         assert_eq!(root.get("null").nullable_map(&mut problems), None);
         assert!(problems.is_empty());

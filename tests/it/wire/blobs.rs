@@ -93,6 +93,7 @@ fn refused() -> Vec<Case> {
         insert("content of null", message(json!({"role": "user", "content": null}))).errno(400),
         insert("content of 5", message(json!({"role": "user", "content": 5}))).errno(400),
         insert("time is a number", message(json!({"role": "user", "content": "x", "created_at": 123}))).errno(400),
+        insert("much that is wrong", chat(json!(vec![0; 100_000]))).errno(400),
         insert("another type's data", json!({"blob_type": "doc", "blob_data": {"messages": []}})).errno(400),
         insert("nothing", json!({})).problems(missing),
         case("no body", "POST", "/blobs/insert/{user}").problems(json!([["missing", ["body"]]])),
