@@ -104,7 +104,8 @@ pub fn check(drafts: &[Draft], lines: &[Line], policy: &Policy, counter: &dyn To
             }
         }
         for (index, tag) in draft.tags.iter().enumerate() {
-            let tag = EventTag { tag: text::one_line(&tag.tag), value: text::one_line(&tag.value) };
+            let plain = |word: &str| text::one_line(&text::storable(word));
+            let tag = EventTag { tag: plain(&tag.tag), value: plain(&tag.value) };
             match check_tag(&tag, policy) {
                 Ok(()) if out.tags.contains(&tag) => {}
                 Ok(()) if out.tags.len() >= MAX_TAGS => out.refused.push(refusal("tags", index, "too many tags")),
@@ -277,6 +278,22 @@ mod tests {
         assert_eq!((out.tags.len(), out.summary.as_str()), (1, "a day"));
         let refused: Vec<&str> = out.refused.iter().map(|r| r.item.as_str()).collect();
         assert_eq!(refused, ["profile[7]", "gists[1]", "profile[2]", "profile[3]", "tags[1]"]);
+    }
+
+    /// Postgres has no place for it, and a flush that wrote it would fail for good.
+    #[test]
+    fn nul_is_nowhere() {
+        let draft = Draft {
+            gists: vec![gist("a\0b", &[1], Some("2023\0"))],
+            profile: vec![set("job", "nurse\0"), set("jo\0b", "doctor")],
+            tags: vec![DraftTag { tag: "mood".into(), value: "glad\0".into() }],
+            summary: "a\0day".into(),
+            left_out: vec![],
+        };
+        let out = check(&[draft], &[line(1)], &policy(), &WordCounter);
+        assert_eq!((out.gists.len(), out.actions.len(), out.tags.len()), (1, 2, 1));
+        assert!(!format!("{out:?}").contains("\\0"), "{out:?}");
+        assert_eq!((out.tags[0].value.as_str(), out.summary.as_str()), ("glad\u{FFFD}", "a\u{FFFD}day"));
     }
 
     #[test]
