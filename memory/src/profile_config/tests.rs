@@ -89,6 +89,8 @@ fn what_is_wrong_has_a_line_and_a_reason() {
         ("a: &x 1\nb: *x", 2, "aliases"),
         ("a: 1\n---\nb: 2", 2, "one document"),
         ("? [a]\n: 1", 1, "a key must be a text"),
+        ("? ", 1, "a key must be a text"),
+        ("language: en\r\n? \r\n", 2, "a key must be a text"),
     ] {
         let error = ProfileConfig::parse(text).unwrap_err();
         assert!(error.line == Some(line) && error.reason.contains(reason), "{text:?}: {error}");

@@ -52,14 +52,15 @@ impl Open {
 /// The parser is asked event by event, and what is open is kept in a list: no input can exhaust the stack.
 pub(super) fn read(text: &str) -> Result<Option<Node>, ProfileConfigError> {
     let mut parser = Parser::new_from_str(text);
+    let last = last_line(text);
     let (mut open, mut root, mut nodes, mut documents) = (Vec::<Open>::new(), None, 0, 0);
     loop {
         let (event, mark) = parser.next_token().map_err(|error| {
-            // What is missing at the end is missing behind the last line.
-            let line = error.marker().line().clamp(1, text.lines().count().max(1));
+            let line = error.marker().line().clamp(1, last);
             ProfileConfigError::at(line, format!("not YAML: {}", error.info()))
         })?;
-        let wrong = |reason: &str| Err(ProfileConfigError::at(mark.line(), reason));
+        let line = mark.line().clamp(1, last);
+        let wrong = |reason: &str| Err(ProfileConfigError::at(line, reason));
         nodes += 1;
         if nodes > MAX_NODES {
             return wrong("there is too much in it");
@@ -77,14 +78,14 @@ pub(super) fn read(text: &str) -> Result<Option<Node>, ProfileConfigError> {
             Event::Nothing | Event::StreamStart | Event::DocumentEnd => continue,
             Event::Scalar(text, style, ..) => {
                 let plain = style == TScalarStyle::Plain;
-                Node { line: mark.line(), value: Value::Scalar { text, plain } }
+                Node { line, value: Value::Scalar { text, plain } }
             }
             start @ (Event::SequenceStart(..) | Event::MappingStart(..)) => {
                 if open.len() >= MAX_DEPTH {
                     return wrong("lists and maps stand too deep in each other");
                 }
                 let is_map = matches!(start, Event::MappingStart(..));
-                open.push(Open { line: mark.line(), is_map, items: Vec::new() });
+                open.push(Open { line, is_map, items: Vec::new() });
                 continue;
             }
             Event::SequenceEnd | Event::MappingEnd => match open.pop() {
@@ -97,6 +98,11 @@ pub(super) fn read(text: &str) -> Result<Option<Node>, ProfileConfigError> {
             None => root = Some(done),
         }
     }
+}
+
+/// The number of the last line. The parser finds what is missing at the end behind it, where nobody can look.
+fn last_line(text: &str) -> usize {
+    text.replace("\r\n", "\n").split_terminator(['\n', '\r']).count().max(1)
 }
 
 impl Node {
