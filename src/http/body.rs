@@ -136,11 +136,22 @@ fn is_json(content_type: Option<&str>) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 impl Body {
     /// A body of JSON, as if it had been sent.
+    ///
+    /// # Errors
+    /// When it is not text.
+    pub(super) fn of_json(bytes: Vec<u8>) -> Result<Self, Failure> {
+        Ok(Self { text: text(bytes)?, is_json: true })
+    }
+}
+
+#[cfg(test)]
+impl Body {
+    /// [`Body::of_json`] of text.
     pub(super) fn of(json: &str) -> Self {
-        Self { text: text(json.as_bytes().to_vec()).unwrap(), is_json: true }
+        Self::of_json(json.as_bytes().to_vec()).unwrap()
     }
 }
 

@@ -28,6 +28,8 @@ mod call;
 mod context;
 mod events;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod input;
 mod insert;
