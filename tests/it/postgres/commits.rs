@@ -13,6 +13,7 @@ use memory::profile::{Slot, SlotWrite};
 use memory::usage::day_of;
 use serde_json::Map;
 
+use super::groups::patient;
 use super::sharing::{chat, commit, user};
 use super::*;
 
@@ -71,6 +72,12 @@ async fn assert_stored(store: &PostgresStore, plan: &Commit) {
     let tags = event.iter().flat_map(|event| event.data.event_tags.clone().unwrap_or_default());
     let filter = EventFilter { limit: 10, tag_values: tags.collect(), ..EventFilter::default() };
     assert_eq!(store.events(key, &filter).await.unwrap(), Vec::from_iter(event));
+    // The tags of commits beside it are another's.
+    for value in (0..4).map(|size| size.to_string()).filter(|size| *size != plan.slots.len().to_string()) {
+        let other = EventTag { tag: "tag 0".into(), value };
+        let filter = EventFilter { limit: 10, tag_values: vec![other], ..EventFilter::default() };
+        assert_eq!(store.events(key, &filter).await.unwrap(), []);
+    }
     for id in &plan.blob_ids {
         assert!(store.is_settled(key, *id).await.unwrap());
         let kept = plan.keep.iter().find(|stored| stored.blob.id == *id);
@@ -191,13 +198,15 @@ async fn an_answer_of_another_makes_one_commit_stale_and_no_other() {
 #[tokio::test]
 async fn a_user_whom_another_holds_does_not_hold_up_the_others() {
     let shared = fresh().await;
-    let (store, mut conn) = (shared.store(), shared.connect().await);
+    let store = PostgresStore::new(PostgresDatabase::connect(&shared.place.url(), &patient()).await.unwrap());
+    let mut conn = shared.connect().await;
     let plans = [of_size(1, &user(&shared).await), of_size(2, &user(&shared).await)];
     let mut transaction = conn.begin().await.unwrap();
     let lock = "SELECT FROM users WHERE user_id = $1 FOR UPDATE";
     sqlx::query(lock).bind(plans[0].owner.key.user.0).execute(&mut *transaction).await.unwrap();
     let (mut held, free) = (pin!(store.commit(&plans[0])), pin!(store.commit(&plans[1])));
-    let futures_util::future::Either::Right((reply, _)) = select(&mut held, free).await else {
+    let first = tokio::time::timeout(Duration::from_secs(20), select(&mut held, free)).await;
+    let futures_util::future::Either::Right((reply, _)) = first.expect("it is held up") else {
         panic!("it wrote what another holds")
     };
     assert_eq!(reply.unwrap(), CommitReply::Done);

@@ -167,7 +167,7 @@ async fn while_postgres_is_away_all_of_a_group_are_told_so_by_one_try() {
 }
 
 /// Limits that no test reaches.
-fn patient() -> PostgresOptions {
+pub(super) fn patient() -> PostgresOptions {
     let long = Duration::from_secs(120);
     let (statement_timeout, lock_timeout, call_timeout) = (long, long, 2 * long);
     PostgresOptions { statement_timeout, lock_timeout, call_timeout, ..PostgresOptions::default() }
