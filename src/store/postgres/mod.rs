@@ -1,7 +1,8 @@
 //! The store in a Postgres database, which several processes may share.
 //!
 //! `connect` reaches the server, `database` hands out reads and writes, `groups` gathers work that comes together,
-//! `rows` knows how values stand in the tables, `meta` and `presence` are for start-up. The other files hold the SQL, one file per resource.
+//! `rows` knows how values stand in the tables, `meta` and `presence` are for start-up. The other files hold the SQL, one
+//! file per resource.
 
 mod blobs;
 mod commit;

@@ -59,6 +59,15 @@ fn of_size(size: usize, owner: &Owner) -> Commit {
     plan
 }
 
+/// Commits of users of their own.
+async fn of_sizes<const N: usize>(sizes: [usize; N], shared: &Shared) -> Vec<Commit> {
+    let mut plans = Vec::new();
+    for size in sizes {
+        plans.push(of_size(size, &user(shared).await));
+    }
+    plans
+}
+
 /// All that a commit asks for is there, of `owner`.
 async fn assert_stored(store: &PostgresStore, plan: &Commit) {
     let key = &plan.owner.key;
@@ -101,10 +110,7 @@ async fn together(store: &PostgresStore, plans: &[Commit]) -> Vec<CommitReply> {
 #[tokio::test]
 async fn commits_at_once_are_one_transaction_and_each_is_stored_whole() {
     let shared = fresh().await;
-    let (store, mut plans) = (shared.store(), Vec::new());
-    for size in [2, 0, 1, 3] {
-        plans.push(of_size(size, &user(&shared).await));
-    }
+    let (store, plans) = (shared.store(), of_sizes([2, 0, 1, 3], &shared).await);
     assert_eq!(together(&store, &plans).await, [const { CommitReply::Done }; 4]);
     for plan in &plans {
         assert_stored(&store, plan).await;
@@ -152,10 +158,7 @@ async fn slots_are_changed_in_a_group_as_alone() {
 #[tokio::test]
 async fn commits_that_cannot_be_do_no_harm_to_the_others() {
     let shared = fresh().await;
-    let (store, mut plans) = (shared.store(), Vec::new());
-    for _ in 0..7 {
-        plans.push(of_size(1, &user(&shared).await));
-    }
+    let (store, mut plans) = (shared.store(), of_sizes([1; 7], &shared).await);
     // An unknown life, another revision, a blob that took effect, an outcome.
     plans[1].owner.incarnation = Incarnation(SystemIds.random());
     plans[2].base_revision = 7;
@@ -185,7 +188,7 @@ async fn commits_that_cannot_be_do_no_harm_to_the_others() {
 async fn an_answer_of_another_makes_one_commit_stale_and_no_other() {
     let shared = fresh().await;
     let store = shared.store();
-    let plans = [of_size(1, &user(&shared).await), of_size(1, &user(&shared).await), of_size(2, &user(&shared).await)];
+    let plans = of_sizes([1, 1, 2], &shared).await;
     let (plan, first) = (&plans[1], answer("the first"));
     store.record_answer(&plan.owner, plan.flush_id, 1, &first, plan.now).await.unwrap();
     let replies = together(&store, &plans).await;
@@ -200,7 +203,7 @@ async fn a_user_whom_another_holds_does_not_hold_up_the_others() {
     let shared = fresh().await;
     let store = PostgresStore::new(PostgresDatabase::connect(&shared.place.url(), &patient()).await.unwrap());
     let mut conn = shared.connect().await;
-    let plans = [of_size(1, &user(&shared).await), of_size(2, &user(&shared).await)];
+    let plans = of_sizes([1, 2], &shared).await;
     let mut transaction = conn.begin().await.unwrap();
     let lock = "SELECT FROM users WHERE user_id = $1 FOR UPDATE";
     sqlx::query(lock).bind(plans[0].owner.key.user.0).execute(&mut *transaction).await.unwrap();
@@ -219,10 +222,7 @@ async fn a_user_whom_another_holds_does_not_hold_up_the_others() {
 #[tokio::test]
 async fn a_profile_that_cannot_be_read_does_no_harm_to_the_others() {
     let shared = fresh().await;
-    let (store, mut plans) = (shared.store(), Vec::new());
-    for _ in 0..3 {
-        plans.push(of_size(1, &user(&shared).await));
-    }
+    let (store, plans) = (shared.store(), of_sizes([1; 3], &shared).await);
     assert!(together(&store, &plans).await.iter().all(|reply| *reply == CommitReply::Done));
     let damage = "UPDATE profile_slots SET attributes = '{' WHERE user_id = $1";
     sqlx::query(damage).bind(plans[1].owner.key.user.0).execute(&mut shared.connect().await).await.unwrap();
