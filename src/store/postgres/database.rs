@@ -19,7 +19,7 @@ const ATTEMPTS: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a call that was cut off failed.
-const LATE: &str = "it did not answer in time";
+pub(super) const LATE: &str = "it did not answer in time";
 
 /// A future that borrows a connection and what it works on.
 pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, DatabaseError>> + Send + 'c>>;

@@ -14,7 +14,7 @@ use sqlx::{PgConnection, Row};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::database::{PostgresDatabase, Work};
+use super::database::{self, PostgresDatabase, Work};
 use super::error::{DatabaseError, NO_CONNECTION};
 
 /// Members of one group at most.
@@ -27,7 +27,7 @@ const QUEUE: usize = 4096;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Why work failed that was not done within the limit of a call.
-const LATE: DatabaseError = DatabaseError::Unavailable("it did not answer in time");
+const LATE: DatabaseError = DatabaseError::Unavailable(database::LATE);
 
 /// A piece of work that others of its kind can be done with.
 pub(crate) trait Member: Clone + Send + Sync + 'static {
@@ -39,7 +39,7 @@ pub(crate) trait Member: Clone + Send + Sync + 'static {
     /// Two with the same key are not done together.
     fn key(&self) -> Self::Key;
 
-    /// About how many bytes it sends.
+    /// About how many bytes it sends or brings.
     fn bytes(&self) -> usize;
 
     /// Does all members of a group, and tells what came out of each, in order. Called more than once, it takes effect
