@@ -6,7 +6,8 @@ use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use jiff::Timestamp;
 use memory::ids::{ProjectId, UserKey};
-use memory::ports::{Page, ProjectStatus, Projects, Store};
+use memory::ports::{Page, Project, ProjectStatus, Projects, Store};
+use memory::quota::TokenQuota;
 use tokio::runtime::Builder;
 
 use crate::backends::Database;
@@ -26,9 +27,20 @@ pub enum ProjectCommand {
     Create {
         /// Its name: 1 to 64 letters, digits, '_' or '-'.
         name: String,
+        /// Tokens of model calls that it may use in a month, or none; left out: project_token_quota_per_month.
+        #[arg(long, value_name = "TOKENS", value_parser = read_quota)]
+        token_quota: Option<TokenQuota>,
     },
-    /// List all projects with their status.
+    /// List all projects with their status and their quota of tokens.
     List,
+    /// Set how many tokens of model calls a project may use in a month. What waits for tokens is then processed.
+    SetQuota {
+        /// Its name; the default project has a quota, too.
+        name: String,
+        /// Tokens, or none for no limit.
+        #[arg(value_name = "TOKENS", value_parser = read_quota)]
+        quota: TokenQuota,
+    },
     /// Print a new token for a project; the old one opens nothing any more.
     RotateToken {
         /// Its name.
@@ -51,6 +63,14 @@ pub enum ProjectCommand {
     },
 }
 
+fn read_quota(text: &str) -> Result<TokenQuota, String> {
+    if text == "none" {
+        return Ok(TokenQuota::Unlimited);
+    }
+    let tokens = text.parse::<u64>().ok().filter(|tokens| *tokens <= TokenQuota::MOST);
+    tokens.map(TokenQuota::Tokens).ok_or_else(|| format!("must be a number from 0 to {}, or none", TokenQuota::MOST))
+}
+
 /// Does it, and says what was done.
 ///
 /// # Errors
@@ -59,7 +79,12 @@ pub fn run(config: &Config, command: &ProjectCommand) -> anyhow::Result<()> {
     let io = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     io.block_on(async {
         let database = Database::open_beside(config).await?;
-        let desk = Desk { default: &config.project_id, projects: database.projects(), store: database.store() };
+        let desk = Desk {
+            default: &config.project_id,
+            default_quota: config.token_quota(),
+            projects: database.projects(),
+            store: database.store(),
+        };
         let told = desk.run(command).await;
         let closed = database.close().await;
         println!("{}", told?);
@@ -67,8 +92,20 @@ pub fn run(config: &Config, command: &ProjectCommand) -> anyhow::Result<()> {
     })
 }
 
+/// A quota in words.
+fn told(quota: Option<u64>) -> String {
+    quota.map_or_else(|| "no limit of tokens".to_owned(), |tokens| format!("{tokens} tokens per month"))
+}
+
+/// A project in a list.
+fn line(project: &Project) -> String {
+    let Project { id, status, created_at, token_quota, .. } = project;
+    format!("{id}\t{}\tcreated {created_at:.0}\t{}", status.as_str(), told(token_quota.tokens(None)))
+}
+
 struct Desk<'c> {
     default: &'c str,
+    default_quota: Option<u64>,
     projects: Arc<dyn Projects>,
     store: Arc<dyn Store>,
 }
@@ -76,8 +113,9 @@ struct Desk<'c> {
 impl Desk<'_> {
     async fn run(&self, command: &ProjectCommand) -> anyhow::Result<String> {
         match command {
-            ProjectCommand::Create { name } => self.create(name).await,
+            ProjectCommand::Create { name, token_quota } => self.create(name, token_quota.unwrap_or_default()).await,
             ProjectCommand::List => self.list().await,
+            ProjectCommand::SetQuota { name, quota } => self.set_quota(name, *quota).await,
             ProjectCommand::RotateToken { name } => self.rotate(name).await,
             ProjectCommand::Suspend { name } => {
                 self.set(name, ProjectStatus::Suspended).await?;
@@ -98,11 +136,21 @@ impl Desk<'_> {
         Ok(ProjectId::checked(name)?)
     }
 
-    async fn create(&self, name: &str) -> anyhow::Result<String> {
+    async fn create(&self, name: &str, quota: TokenQuota) -> anyhow::Result<String> {
         let id = self.named(name)?;
         let (token, hash) = token::make(&id)?;
-        ensure!(self.projects.create_project(&id, &hash, Timestamp::now()).await?, "there is a project {name} already");
+        let quota = TokenQuota::from(quota.tokens(self.default_quota));
+        let created = self.projects.create_project(&id, &hash, quota, Timestamp::now()).await?;
+        ensure!(created, "there is a project {name} already");
         Ok(token)
+    }
+
+    async fn set_quota(&self, name: &str, quota: TokenQuota) -> anyhow::Result<String> {
+        let is_default = name == self.default;
+        let id = if is_default { ProjectId::from(name) } else { ProjectId::checked(name)? };
+        let done = self.projects.set_token_quota(&id, quota, is_default, Timestamp::now()).await?;
+        ensure!(done, "there is no project {name}, or it is being deleted");
+        Ok(format!("project {name}: {}", told(quota.tokens(None))))
     }
 
     async fn rotate(&self, name: &str) -> anyhow::Result<String> {
@@ -119,14 +167,14 @@ impl Desk<'_> {
     }
 
     async fn list(&self) -> anyhow::Result<String> {
-        let mut lines = vec![format!("{}\tactive\tdefault", self.default)];
+        let default = self.projects.project(&ProjectId::from(self.default)).await?;
+        let quota = default.map(|project| project.token_quota).unwrap_or_default().tokens(self.default_quota);
+        let mut lines = vec![format!("{}\tactive\tdefault\t{}", self.default, told(quota))];
         for offset in (0..).step_by(usize::try_from(PAGE).unwrap_or(1)) {
             let page = Page { offset, limit: PAGE };
             let projects = self.projects.projects(page).await?;
             let others = projects.iter().filter(|project| project.id.as_str() != self.default);
-            lines.extend(others.map(|project| {
-                format!("{}\t{}\tcreated {:.0}", project.id, project.status.as_str(), project.created_at)
-            }));
+            lines.extend(others.map(line));
             if (projects.len() as u64) < PAGE {
                 break;
             }

@@ -104,6 +104,9 @@ async fn run(
     let engine = Engine::start(ports, settings, io.clone(), workers, vec![actors.handle()]);
     let expelled = backends.expelled();
     backends.relay.start(engine.clone(), &io);
+    if let Err(error) = engine.learn().await {
+        tracing::warn!(%error, "nothing is known of the default project yet; its quota holds from its first flush on");
+    }
     let address = listener.local_addr()?;
     let server = http::serve(listener, engine.clone(), http_settings(config)?, config.shutdown_timeout + LAST_ANSWERS)?;
     let handle = server.handle();
@@ -215,6 +218,7 @@ fn engine_settings(config: &Config, model: &dyn LanguageModel) -> EngineSettings
         max_active_users: config.max_active_users,
         actor_idle: config.actor_idle,
         sweep_interval: config.sweep_interval,
+        token_quota: config.token_quota(),
         rates: RateSettings {
             requests: NonZeroU32::new(config.project_requests_per_minute),
             tokens: NonZeroU32::new(config.project_tokens_per_minute),

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use memory::ids::{ProjectId, UserId};
 use memory::ports::{JournalError, ModelError, StoreError};
+use memory::quota::Balance;
 
 use crate::outages;
 
@@ -38,6 +39,9 @@ pub enum EngineError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The project has used up its tokens of this month. Nothing was stored.
+    #[error("{0}; nothing was stored")]
+    QuotaUsedUp(Balance),
     /// Another batch of this user is open, so that no dead letter can be queued. Nothing was changed.
     #[error("another batch of this user is being processed; nothing was changed; try again in {} s", retry_after.as_secs())]
     BatchOpen {

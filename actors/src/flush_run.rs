@@ -10,7 +10,7 @@ use memory::buffer::FlushEnd;
 use memory::extraction::Request;
 use memory::flush::{Flush, FlushSettings, Reply, Step};
 use memory::ids::{Owner, UserKey};
-use memory::ports::{Change, CommitReply, JournalError, ModelError, StoreError};
+use memory::ports::{Change, CommitReply, JournalError, ModelError, StoreError, Usage};
 use tokio::time::Instant;
 
 use crate::crash_point::crash_point;
@@ -45,7 +45,13 @@ impl FlushRunner {
                 report(&flush, &end, away);
                 return end;
             }
-            let name = name_of(&step);
+            if matches!(step, Step::Ask(_))
+                && let Some(balance) = self.projects.held(&flush.owner().key.project).await
+            {
+                step = next(&mut flush, Reply::Held(balance.to_string()));
+                continue;
+            }
+            let (name, cost) = (name_of(&step), cost_of(&step));
             let (commits, releases) = (matches!(step, Step::Commit(_)), matches!(step, Step::Release(..)));
             if matches!(step, Step::ReadProfile) && !has_policy {
                 match self.projects.get(&flush.owner().key.project).await {
@@ -66,6 +72,9 @@ impl FlushRunner {
             crash_point(name).await;
             if !releases {
                 away = is_away(&reply);
+            }
+            if is_counted(&reply) {
+                self.projects.spent(&flush.owner().key.project, cost);
             }
             if commits && may_have_changed(&reply) {
                 // Before the batch is discarded: who finds it after a crash in between tells it again.
@@ -160,6 +169,21 @@ impl FlushRunner {
     }
 }
 
+/// Tokens that the store counts with a step.
+fn cost_of(step: &Step) -> u64 {
+    let Usage { input, output, .. } = match step {
+        Step::Commit(commit) => commit.record.usage,
+        Step::End(_, record, _) => record.usage,
+        _ => return 0,
+    };
+    u64::from(input) + u64::from(output)
+}
+
+/// Whether the store has counted them now.
+fn is_counted(reply: &Reply) -> bool {
+    matches!(reply, Reply::Committed(CommitReply::Done | CommitReply::UserGone) | Reply::Ended(None))
+}
+
 /// Whether something that this flush needs is away.
 fn is_away(reply: &Reply) -> bool {
     matches!(reply, Reply::Down(_) | Reply::Asked(Err(ModelError::Unavailable { .. })))
@@ -230,6 +254,7 @@ fn report(flush: &Flush, end: &FlushEnd, away: bool) {
             outages::flush_committed();
             tracing::debug!(%project, %user, %blob_type, through_seq, refused = flush.refused().len(), "flush committed");
         }
+        FlushEnd::Failed { .. } if flush.is_held() => outages::quota_used_up(project),
         FlushEnd::Failed { reason, .. } if away => outages::flush_waits(project, &user, reason),
         FlushEnd::Failed { reason, .. } => {
             tracing::warn!(%project, %user, reason, "flush failed; it will be tried again");

@@ -17,6 +17,7 @@ mod offload;
 mod outages;
 mod projects;
 mod purge;
+mod quotas;
 mod rates;
 mod registry;
 mod settings;

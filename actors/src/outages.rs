@@ -10,6 +10,7 @@ use memory::ports::{JournalError, StoreError};
 static STORE: Outage = Outage::new();
 static JOURNAL: Outage = Outage::new();
 static FLUSHES: Outage = Outage::new();
+static QUOTAS: Outage = Outage::new();
 
 /// Logs that a call of the store failed.
 pub(crate) fn store_failed(error: &StoreError) {
@@ -40,6 +41,14 @@ pub(crate) fn flush_waits(project: &impl Display, user: &impl Display, reason: &
     if let Some(line) = FLUSHES.lost("away", Instant::now()) {
         let (held_back, for_s) = (line.held_back, line.seconds);
         tracing::warn!(%project, %user, reason, held_back, for_s, "flush failed; it will be tried again");
+    }
+}
+
+/// Logs that a flush waits because its project has used up its tokens. Nobody needs to be told that it goes on.
+pub(crate) fn quota_used_up(project: &impl Display) {
+    if let Some(line) = QUOTAS.lost("used up", Instant::now()) {
+        let held_back = line.held_back;
+        tracing::warn!(%project, held_back, "a project has used up its tokens of this month; its messages wait");
     }
 }
 

@@ -2,6 +2,7 @@
 //! store each time.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,11 +10,13 @@ use memory::flush::FlushSettings;
 use memory::ids::ProjectId;
 use memory::ports::{Project, ProjectStatus, Projects, StoreError, TokenHash};
 use memory::profile_config::ProfileConfig;
+use memory::quota::Balance;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::error::{EngineError, RETRY_AFTER};
 use crate::outages;
+use crate::quotas::Quotas;
 
 /// How long what was read is believed. The change feed tells of changes sooner; commands, and processes that died before
 /// they told, do not.
@@ -28,6 +31,8 @@ const MAX_KEPT: usize = 10_000;
 const MAX_LOOKUPS: usize = 16;
 /// How long such a look-up may wait for its turn.
 const LOOKUP_WAIT: Duration = Duration::from_secs(2);
+/// How long a request waits to learn whether a quota that was used up still is.
+const QUOTA_WAIT: Duration = Duration::from_secs(1);
 /// Tokens of unknown projects per second from which on no more projects are looked up for tokens, until it is over.
 const MAX_UNKNOWN: u32 = 100;
 
@@ -37,6 +42,23 @@ pub(crate) struct KnownProject {
     pub(crate) project: Option<Project>,
     /// How its flushes are run. The same for as long as its profile configuration is.
     pub(crate) flush: Arc<FlushSettings>,
+    /// What it had used of its quota when that was read; none when it has no quota, or none that holds.
+    balance: Option<Balance>,
+    /// Tokens that flushes of this process have used since.
+    spent: AtomicU64,
+}
+
+impl KnownProject {
+    fn balance(&self) -> Option<Balance> {
+        let spent = self.spent.load(Ordering::Relaxed);
+        self.balance.map(|balance| Balance { used: balance.used.saturating_add(spent), ..balance })
+    }
+}
+
+/// What is read of a project.
+struct Seen {
+    project: Option<Project>,
+    balance: Option<Balance>,
 }
 
 /// Whether a token opens a project.
@@ -70,6 +92,7 @@ pub(crate) struct ProjectCache {
     projects: Arc<dyn Projects>,
     /// Of projects without a profile configuration.
     settings: Arc<FlushSettings>,
+    quotas: Quotas,
     /// For projects that nothing is known of.
     lookups: Semaphore,
     /// For those that were known a moment ago: strangers' tokens do not keep them waiting.
@@ -78,10 +101,11 @@ pub(crate) struct ProjectCache {
 }
 
 impl ProjectCache {
-    pub(crate) fn new(projects: Arc<dyn Projects>, settings: Arc<FlushSettings>) -> Self {
+    pub(crate) fn new(projects: Arc<dyn Projects>, settings: Arc<FlushSettings>, quotas: Quotas) -> Self {
         Self {
             projects,
             settings,
+            quotas,
             lookups: Semaphore::new(MAX_LOOKUPS),
             renewals: Semaphore::new(MAX_LOOKUPS),
             state: Mutex::default(),
@@ -128,8 +152,8 @@ impl ProjectCache {
     /// Reads a project. One without a row is kept if `keep_absent`.
     async fn read(&self, id: &ProjectId, keep_absent: bool) -> Result<Arc<KnownProject>, StoreError> {
         let changes = self.state().changes;
-        match self.projects.project(id).await {
-            Ok(project) => Ok(self.take_in(id, project, changes, keep_absent)),
+        match self.look(id).await {
+            Ok(seen) => Ok(self.take_in(id, seen, changes, keep_absent)),
             Err(error) => {
                 let mut state = self.state();
                 match state.entries.get_mut(id).filter(|entry| !entry.is_void) {
@@ -145,7 +169,18 @@ impl ProjectCache {
         }
     }
 
-    fn take_in(&self, id: &ProjectId, project: Option<Project>, changes: u64, keep_absent: bool) -> Arc<KnownProject> {
+    /// The row of a project and, if it has a quota that holds, what it has used of that: a second statement.
+    async fn look(&self, id: &ProjectId) -> Result<Seen, StoreError> {
+        let project = self.projects.project(id).await?;
+        let balance = match self.quotas.of(id, project.as_ref()).filter(|_| self.quotas.hold) {
+            Some(quota) => Some(self.quotas.balance(&*self.projects, id, Some(quota)).await?),
+            None => None,
+        };
+        Ok(Seen { project, balance })
+    }
+
+    fn take_in(&self, id: &ProjectId, seen: Seen, changes: u64, keep_absent: bool) -> Arc<KnownProject> {
+        let Seen { project, balance } = seen;
         let mut state = self.state();
         let config = |project: &Option<Project>| project.as_ref().and_then(|p| p.profile_config.clone());
         let before = state.entries.get(id).filter(|entry| config(&entry.known.project) == config(&project));
@@ -154,7 +189,7 @@ impl ProjectCache {
             None => self.settings_of(id, config(&project).as_deref()),
         };
         let absent = project.is_none();
-        let known = Arc::new(KnownProject { project, flush });
+        let known = Arc::new(KnownProject { project, flush, balance, spent: AtomicU64::new(0) });
         if absent && !keep_absent {
             state.entries.remove(id);
             return known;
@@ -168,6 +203,47 @@ impl ProjectCache {
         let is_void = state.changes != changes;
         state.entries.insert(id.clone(), Entry { known: known.clone(), read_at: Instant::now(), is_void });
         known
+    }
+
+    /// Counts what a flush of this process has used, until what the store has counted is read.
+    pub(crate) fn spent(&self, id: &ProjectId, tokens: u64) {
+        if let Some(entry) = self.state().entries.get(id) {
+            entry.known.spent.fetch_add(tokens, Ordering::Relaxed);
+        }
+    }
+
+    fn used_up(&self, known: &KnownProject) -> Option<Balance> {
+        known.balance().filter(|balance| self.quotas.is_used_up(balance))
+    }
+
+    /// What a project has used, if that is all that it may use now, give or take five seconds. While the store is away
+    /// and nothing is known, none.
+    pub(crate) async fn held(&self, id: &ProjectId) -> Option<Balance> {
+        if !self.quotas.hold {
+            return None;
+        }
+        self.get(id).await.ok().and_then(|known| self.used_up(&known))
+    }
+
+    /// The same for whoever must not cost a statement each time: by what is known already, however old, unless that is
+    /// that all is used up. Then it is looked at again every five seconds, and after each change that is told.
+    pub(crate) async fn known_held(&self, id: &ProjectId) -> Option<Balance> {
+        if !self.quotas.hold {
+            return None;
+        }
+        let (known, is_new) = {
+            let state = self.state();
+            let entry = state.entries.get(id)?;
+            (entry.known.clone(), !entry.is_void && entry.read_at.elapsed() < TRUST)
+        };
+        let used_up = self.used_up(&known)?;
+        if is_new {
+            return Some(used_up);
+        }
+        match timeout(QUOTA_WAIT, self.get(id)).await {
+            Ok(Ok(known)) => self.used_up(&known),
+            _ => Some(used_up),
+        }
     }
 
     fn settings_of(&self, id: &ProjectId, config: Option<&str>) -> Arc<FlushSettings> {

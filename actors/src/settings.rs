@@ -55,6 +55,9 @@ pub struct EngineSettings {
     pub actor_idle: Duration,
     /// How often the sweeper looks for what is due (`sweep_interval_ms`).
     pub sweep_interval: Duration,
+    /// Tokens that each new project, and the default one, may use in a month unless it gets another quota; none: as many
+    /// as it likes (`project_token_quota_per_month`).
+    pub token_quota: Option<u64>,
     /// What one project may ask for in a minute.
     pub rates: RateSettings,
     /// Inserts under way at the same time (`max_inflight_inserts`).

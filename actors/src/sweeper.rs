@@ -32,6 +32,8 @@ const DELETIONS: u32 = 500;
 /// How long after its end a project is looked at again for users that a request under way then may have made; its name
 /// is free after that. Longer than what is known of projects is believed, and the body of a request may take.
 const PROJECT_GRACE: SignedDuration = SignedDuration::from_secs(120);
+/// The longest rest after a look at what is due that found much which cannot be flushed yet.
+const MAX_REST: Duration = Duration::from_secs(30);
 /// How often old rows are looked for.
 const RETENTION_PAUSE: Duration = Duration::from_secs(600);
 
@@ -91,6 +93,7 @@ impl Sweeper {
         let mut ticks = interval(self.settings.sweep_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut forgotten: Option<Instant> = None;
+        let mut rests_until = Instant::now();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
@@ -102,8 +105,8 @@ impl Sweeper {
             if let Err(error) = self.purge_deleted(&stop).await {
                 self.failed("deleted users could not be purged from the journal; they are tried again", error);
             }
-            if let Err(error) = self.flush_due(&stop).await {
-                self.failed("not all that is due could be flushed; it is tried again", error);
+            if Instant::now() >= rests_until {
+                rests_until = self.flush_due_and_rest(&stop).await;
             }
             self.passivate();
             if forgotten.is_none_or(|last| last.elapsed() >= RETENTION_PAUSE) {
@@ -178,9 +181,10 @@ impl Sweeper {
     /// Walks through all that is due, the longest due first, and wakes the users. A project with many users does not
     /// keep those of others waiting: its share of a sweep is limited, and the pool lets the projects take turns.
     ///
-    /// One user that cannot be woken does not keep the others waiting, either.
-    async fn flush_due(&self, stop: &watch::Receiver<bool>) -> Result<(), SweepError> {
-        let mut woken = HashMap::<ProjectId, usize>::new();
+    /// One user that cannot be woken does not keep the others waiting, either. Users of projects that have used up their
+    /// tokens are passed over; the number of these comes back in `held`.
+    async fn flush_due(&self, stop: &watch::Receiver<bool>, held: &mut usize) -> Result<(), SweepError> {
+        let mut shares = HashMap::<ProjectId, Option<usize>>::new();
         let mut page = Page::default();
         let mut failed = None;
         loop {
@@ -193,11 +197,14 @@ impl Sweeper {
                 if *stop.borrow() {
                     return Ok(());
                 }
-                let share = woken.entry(due.owner.key.project.clone()).or_default();
-                if *share >= PER_PROJECT {
-                    continue;
+                match self.share_of(&due.owner.key.project, &mut shares).await {
+                    None => {
+                        *held += 1;
+                        continue;
+                    }
+                    Some(0) => continue,
+                    Some(left) => *left -= 1,
                 }
-                *share += 1;
                 match self.flush(due).await {
                     Ok(()) => {}
                     // What this user has cannot be read; the others' may.
@@ -219,6 +226,30 @@ impl Sweeper {
                 return failed.map_or(Ok(()), Err);
             }
         }
+    }
+
+    /// How many more users of a project this sweep may wake; none when the project has used up its tokens.
+    async fn share_of<'s>(
+        &self,
+        id: &ProjectId,
+        shares: &'s mut HashMap<ProjectId, Option<usize>>,
+    ) -> Option<&'s mut usize> {
+        if !shares.contains_key(id) {
+            let held = self.context.projects.known_held(id).await.is_some();
+            shares.insert(id.clone(), (!held).then_some(PER_PROJECT));
+        }
+        shares.get_mut(id).and_then(Option::as_mut)
+    }
+
+    /// Flushes what is due, and tells until when that need not be looked for. All that waits for tokens stays due, maybe
+    /// for weeks, and each look passes over it: looks take a tenth of the time at most.
+    async fn flush_due_and_rest(&self, stop: &watch::Receiver<bool>) -> Instant {
+        let (began, mut passed_over) = (Instant::now(), 0);
+        if let Err(error) = self.flush_due(stop, &mut passed_over).await {
+            self.failed("not all that is due could be flushed; it is tried again", error);
+        }
+        let rest = if passed_over > BATCH as usize { began.elapsed() * 9 } else { Duration::ZERO };
+        Instant::now() + rest.min(MAX_REST)
     }
 
     async fn purge(&self, owner: &Owner) -> Result<(), SweepError> {

@@ -5,6 +5,7 @@ mod deaths;
 mod letters;
 mod processes;
 mod projects;
+mod quotas;
 mod support;
 
 use std::sync::Arc;

@@ -158,6 +158,7 @@ fn settings() -> EngineSettings {
         max_active_users: USERS * 2,
         actor_idle: NEVER,
         sweep_interval: NEVER,
+        token_quota: None,
         rates: RateSettings::default(),
         max_inflight_inserts: 4_096,
         search_max_gists: 1_000,

@@ -16,6 +16,7 @@ pub mod outage;
 pub mod ports;
 pub mod profile;
 pub mod profile_config;
+pub mod quota;
 pub mod recall;
 pub mod rules;
 pub mod schema;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use memory::quota::TokenQuota;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tracing_subscriber::EnvFilter;
@@ -13,7 +14,7 @@ use super::{Config, LlmStyle, ProfileFilterBy, show};
 
 /// The least and the greatest value of every numeric key. The upper ends are far beyond sense: they catch slips of
 /// the unit (milliseconds for seconds) and keep sums of them from overflowing.
-const RANGES: [(&str, u64, u64); 41] = [
+const RANGES: [(&str, u64, u64); 42] = [
     ("port", 0, 65_535),
     ("max_body_bytes", 1_024, 1 << 30),
     ("http_workers", 0, 1_024),
@@ -37,6 +38,7 @@ const RANGES: [(&str, u64, u64); 41] = [
     ("actor_idle_seconds", 1, 86_400),
     ("project_requests_per_minute", 0, 100_000_000),
     ("project_tokens_per_minute", 0, 4_000_000_000),
+    ("project_token_quota_per_month", 0, TokenQuota::MOST),
     ("max_inflight_inserts", 1, 1_000_000),
     ("max_waiting_per_user", 1, 100_000),
     ("search_max_gists", 1, 1_000_000),

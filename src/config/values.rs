@@ -101,6 +101,8 @@ pub struct Config {
     pub project_requests_per_minute: u32,
     /// Tokens per minute that one project may insert; 0: no limit.
     pub project_tokens_per_minute: u32,
+    /// Tokens of model calls per month of a project without a quota of its own; 0: no limit.
+    pub project_token_quota_per_month: u64,
     /// Inserts that may be under way on the whole server.
     pub max_inflight_inserts: usize,
     /// Requests that may wait for one user.
@@ -200,6 +202,11 @@ impl Config {
             LlmStyle::Rules => false,
             LlmStyle::Auto => self.llm_api_key.is_some() || self.llm_base_url.is_some(),
         }
+    }
+
+    /// Tokens per month of the default project and of new ones; none: no limit.
+    pub fn token_quota(&self) -> Option<u64> {
+        Some(self.project_token_quota_per_month).filter(|tokens| *tokens > 0)
     }
 
     /// How long it is remembered which blobs were applied, and which users were deleted.

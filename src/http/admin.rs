@@ -1,12 +1,13 @@
 //! `/admin`: projects and the state of the server, for whoever has the root token.
 
-use actors::EngineError;
+use actors::{Engine, EngineError};
 use memory::ids::ProjectId;
 use memory::ports::{Page, Project, ProjectStatus};
+use memory::quota::TokenQuota;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa::openapi::ObjectBuilder;
 use utoipa::openapi::schema::Type;
+use utoipa::openapi::{KnownFormat, ObjectBuilder, SchemaFormat};
 
 use super::body::Body;
 use super::call::Call;
@@ -22,6 +23,8 @@ use crate::token;
 const PROJECTS: u32 = 100;
 /// The last project that a list can begin with.
 const MAX_OFFSET: u32 = 100_000_000;
+/// The key of a quota in bodies.
+const QUOTA: &str = "token_quota_per_month";
 
 /// A project, on the wire.
 #[derive(Serialize, ToSchema)]
@@ -32,13 +35,16 @@ pub(super) struct ProjectView {
     /// The one that exists without being created, whose token is the root token.
     is_default: bool,
     has_profile_config: bool,
+    /// Tokens of model calls that it may use in a month; null: as many as it likes.
+    token_quota_per_month: Option<u64>,
     created_at: Option<Stamp>,
     updated_at: Option<Stamp>,
 }
 
 impl ProjectView {
-    fn of(project: Project, is_default: bool) -> Self {
+    fn of(project: Project, is_default: bool, engine: &Engine) -> Self {
         Self {
+            token_quota_per_month: engine.token_quota(&project.id, Some(&project)),
             project_id: project.id,
             status: project.status.as_str(),
             is_default,
@@ -49,10 +55,16 @@ impl ProjectView {
     }
 
     /// The default project, of which nothing is stored.
-    fn implicit(id: &ProjectId) -> Self {
-        let status = ProjectStatus::Active.as_str();
-        let (created_at, updated_at) = (None, None);
-        Self { project_id: id.clone(), status, is_default: true, has_profile_config: false, created_at, updated_at }
+    fn implicit(id: &ProjectId, engine: &Engine) -> Self {
+        Self {
+            project_id: id.clone(),
+            status: ProjectStatus::Active.as_str(),
+            is_default: true,
+            has_profile_config: false,
+            token_quota_per_month: engine.token_quota(id, None),
+            created_at: None,
+            updated_at: None,
+        }
     }
 }
 
@@ -87,9 +99,10 @@ fn fresh_token(id: &ProjectId) -> Result<(String, memory::ports::TokenHash), Fai
 /// Reads a project. The caller of an admin route works on the default project.
 async fn view(call: &Call, id: &ProjectId) -> Result<ProjectView, Failure> {
     let is_default = id == call.project();
-    match call.engine()?.project(id).await? {
-        Some(project) => Ok(ProjectView::of(project, is_default)),
-        None if is_default => Ok(ProjectView::implicit(id)),
+    let engine = call.engine()?;
+    match engine.project(id).await? {
+        Some(project) => Ok(ProjectView::of(project, is_default, engine)),
+        None if is_default => Ok(ProjectView::implicit(id, engine)),
         None => Err(EngineError::UnknownProject(id.clone()).into()),
     }
 }
@@ -109,13 +122,14 @@ pub(super) async fn list(call: Call) -> Reply<ProjectsView> {
     let offset = input.limit("offset", MAX_OFFSET).unwrap_or(0);
     input.finish()?;
     let page = Page { offset: offset.into(), limit: limit.into() };
-    let rows = call.engine()?.projects(page).await?;
+    let engine = call.engine()?;
+    let rows = engine.projects(page).await?;
     let mut projects = Vec::with_capacity(rows.len() + 1);
     if offset == 0 {
         projects.push(view(&call, call.project()).await?);
     }
     let others = rows.into_iter().filter(|project| project.id != *call.project());
-    projects.extend(others.map(|project| ProjectView::of(project, false)));
+    projects.extend(others.map(|project| ProjectView::of(project, false, engine)));
     Ok(Answer(ProjectsView { projects }))
 }
 
@@ -134,17 +148,31 @@ fn read_name(root: Node<'_>, problems: &mut Problems) -> Option<ProjectId> {
     }
 }
 
+/// The quota in a body: unset when the body has none.
+fn read_quota(root: &Node<'_>, problems: &mut Problems) -> TokenQuota {
+    let quota = root.get(QUOTA);
+    if quota.is_absent() {
+        return TokenQuota::Unset;
+    }
+    let must = "must be a whole number from 0 to 9007199254740991, or null for no limit";
+    TokenQuota::from(quota.nullable_whole(problems, TokenQuota::MOST, must))
+}
+
 /// `POST /admin/projects`
 pub(super) async fn create(call: Call, body: Body) -> Reply<WithToken> {
     call.check_root()?;
     let mut input = call.input();
-    let id = input.model(&body, read_name);
+    let read = input.model(&body, |root, problems| {
+        let quota = read_quota(&root, problems);
+        Some((read_name(root, problems)?, quota))
+    });
     input.finish()?;
     // Without a problem there is a name.
-    let Some(id) = id else { return Err(Problems::default().into()) };
+    let Some((id, quota)) = read else { return Err(Problems::default().into()) };
     let (token, hash) = fresh_token(&id)?;
-    let project = call.engine()?.create_project(&id, &hash).await?;
-    Ok(Answer(WithToken { project: ProjectView::of(project, false), token }))
+    let engine = call.engine()?;
+    let project = engine.create_project(&id, &hash, quota).await?;
+    Ok(Answer(WithToken { project: ProjectView::of(project, false, engine), token }))
 }
 
 /// `GET /admin/projects/{project_id}`
@@ -154,8 +182,23 @@ pub(super) async fn get(call: Call) -> Reply<ProjectView> {
     Ok(Answer(view(&call, &id).await?))
 }
 
-fn read_status(root: Node<'_>, problems: &mut Problems) -> Option<ProjectStatus> {
-    root.get("status").choice(problems, "enum", "must be active or suspended", |name| match name {
+/// What a body changes of a project.
+struct Changes {
+    status: Option<ProjectStatus>,
+    quota: TokenQuota,
+}
+
+/// Reads a status, a quota, or both.
+fn read_changes(root: Node<'_>, problems: &mut Problems) -> Option<Changes> {
+    let quota = read_quota(&root, problems);
+    let node = root.get("status");
+    let status =
+        if node.is_absent() && !root.get(QUOTA).is_absent() { None } else { Some(read_status(node, problems)?) };
+    Some(Changes { status, quota })
+}
+
+fn read_status(node: Node<'_>, problems: &mut Problems) -> Option<ProjectStatus> {
+    node.choice(problems, "enum", "must be active or suspended", |name| match name {
         "active" => Some(ProjectStatus::Active),
         "suspended" => Some(ProjectStatus::Suspended),
         _ => None,
@@ -167,10 +210,17 @@ pub(super) async fn change(call: Call, body: Body) -> Reply<ProjectView> {
     call.check_root()?;
     let mut input = call.input();
     let id = named(&input);
-    let status = input.model(&body, read_status);
+    let changes = input.model(&body, read_changes);
     input.finish()?;
-    let Some(status) = status else { return Err(Problems::default().into()) };
-    call.engine()?.set_project_status(&id, status).await?;
+    let Some(Changes { status, quota }) = changes else { return Err(Problems::default().into()) };
+    let engine = call.engine()?;
+    // The status first: the default project has none, and then nothing is changed.
+    if let Some(status) = status {
+        engine.set_project_status(&id, status).await?;
+    }
+    if quota != TokenQuota::Unset {
+        engine.set_token_quota(&id, quota).await?;
+    }
     Ok(Answer(view(&call, &id).await?))
 }
 
@@ -202,9 +252,15 @@ pub(super) fn describe() -> Vec<Route> {
     const DEFAULT: &str = "it is the default project, whose token is the root token";
     let text = || p::typed(Type::String);
     let name = text().pattern(Some("^[A-Za-z0-9_-]{1,64}$"));
-    let name = ObjectBuilder::new().property("project_id", name).required("project_id");
+    let quota = |says| {
+        let number = p::nullable(Type::Integer).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
+        number.minimum(Some(0)).maximum(Some(TokenQuota::MOST)).description(Some(says))
+    };
+    let at_first = quota("Tokens of a month; null: no limit; left out: what the server is configured to give.");
+    let name = ObjectBuilder::new().property("project_id", name).property(QUOTA, at_first).required("project_id");
     let status = text().enum_values(Some(["active", "suspended"]));
-    let status = ObjectBuilder::new().property("status", status).required("status");
+    let changes = ObjectBuilder::new().property("status", status).property(QUOTA, quota("Null: no limit."));
+    let changes = changes.min_properties(Some(1));
     vec![
         Route::get("/admin/status_check", "Ask the store and the journal for a sign of life").errno(403, ROOT),
         Route::get("/admin/projects", "List projects")
@@ -215,7 +271,7 @@ pub(super) fn describe() -> Vec<Route> {
             .errno(403, ROOT),
         Route::post("/admin/projects", "Create a project")
             .says("Its token is shown this once.")
-            .body_schema(name, "Its name.")
+            .body_schema(name, "Its name, and how many tokens it may use.")
             .answers::<WithToken>()
             .errno(403, ROOT)
             .errno(404, "it was deleted meanwhile")
@@ -225,9 +281,10 @@ pub(super) fn describe() -> Vec<Route> {
             .answers::<ProjectView>()
             .errno(403, ROOT)
             .errno(404, UNKNOWN),
-        Route::patch("/admin/projects/{project_id}", "Suspend or resume a project")
+        Route::patch("/admin/projects/{project_id}", "Suspend or resume a project, or set its quota")
+            .says("With more tokens, what waited for some is processed at once.")
             .parameter(p::project())
-            .body_schema(status, "Its status.")
+            .body_schema(changes, "Its status, its quota, or both.")
             .answers::<ProjectView>()
             .errno(400, DEFAULT)
             .errno(403, ROOT)

@@ -134,6 +134,7 @@ pub(super) fn describe() -> Vec<Route> {
             .errno(404, "the user is unknown")
             .errno(501, "images are not supported")
             .errno(503, "the flush that was waited for failed; nothing is lost")
+            .errno(503, "the project has used up its tokens of this month; nothing was stored")
             .errno(504, "the flush took too long; nothing is lost"),
         Route::get("/blobs/{user_id}/{blob_id}", "Read a blob")
             .parameter(p::user())

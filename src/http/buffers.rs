@@ -56,7 +56,7 @@ pub(super) fn describe() -> Vec<Route> {
             .parameter(p::flag("wait_process", false, "Wait until all that is buffered now has been processed."))
             .answers::<Vec<FlushResult>>()
             .errno(404, "the user is unknown")
-            .errno(503, "the flush that was waited for failed; nothing is lost")
+            .errno(503, "the flush that was waited for failed, or waits for tokens; nothing is lost")
             .errno(504, "the flush took too long; nothing is lost"),
         Route::get("/users/buffer/capacity/{user_id}/{buffer_type}", "List the blobs of a buffer")
             .says("An unknown user has none.")

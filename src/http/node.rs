@@ -34,6 +34,11 @@ impl<'v> Node<'v> {
         loc
     }
 
+    /// True when there is no value, not even null.
+    pub(super) fn is_absent(&self) -> bool {
+        self.value.is_none()
+    }
+
     /// True when the value is absent or null.
     pub(super) fn is_none(&self) -> bool {
         self.value.is_none_or(Value::is_null)
@@ -107,6 +112,14 @@ impl<'v> Node<'v> {
     /// A number, null or nothing.
     pub(super) fn optional_number(self, problems: &mut Problems) -> Option<f64> {
         if self.is_none() { None } else { Some(self.number(problems)) }
+    }
+
+    /// A whole number from 0 to `most`, or null, but something.
+    pub(super) fn nullable_whole(self, problems: &mut Problems, most: u64, msg: &'static str) -> Option<u64> {
+        if self.value == Some(&Value::Null) {
+            return None;
+        }
+        self.required(problems, "int_type", msg, |v| v.as_u64().filter(|number| *number <= most).map(Some))
     }
 
     /// Any object.

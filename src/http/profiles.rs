@@ -205,7 +205,9 @@ pub(super) fn describe() -> Vec<Route> {
             .says("Processed like a chat.")
             .parameter(p::user())
             .body::<Notes>("The notes.")
-            .errno(404, UNKNOWN),
+            .errno(404, UNKNOWN)
+            .errno(503, "the flush failed; nothing is lost")
+            .errno(503, "the project has used up its tokens of this month; nothing was stored"),
         Route::put("/users/profile/{user_id}/{profile_id}", "Change a slot")
             .parameters(slot())
             .body::<Delta>("The slot; attributes of null keep the stored ones.")

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
+use jiff::ToSpan as _;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan as _};
 use memory::ids::ProjectId;
 use memory::ports::{ListedUser, Page, UserOrder, UserQuery};
 use memory::profile_config::ProfileConfig;
@@ -104,8 +103,8 @@ pub(super) async fn usage(call: Call) -> Reply<Vec<DayView>> {
 /// What a project may still use, on the wire.
 #[derive(Serialize, ToSchema)]
 pub(super) struct BillingView {
-    /// No project has a limit.
-    token_left: Option<u64>,
+    /// Null without a quota; less than 0 when flushes that had begun went beyond it.
+    token_left: Option<i64>,
     next_refill_at: Stamp,
     project_token_cost_month: u64,
 }
@@ -113,14 +112,12 @@ pub(super) struct BillingView {
 /// `GET /project/billing`: of the present month in UTC.
 pub(super) async fn billing(call: Call) -> Reply<BillingView> {
     call.input().finish()?;
-    let engine = call.engine()?;
-    let today = day_of(engine.now());
-    let used = engine.usage(call.project(), today.first_of_month(), today).await?;
-    let tokens = used.iter().map(|(_, used)| used.tokens()).fold(0, u64::saturating_add);
-    // The calendar ends in the year 9999.
-    let next = today.last_of_month().tomorrow().and_then(|day| day.to_zoned(TimeZone::UTC));
-    let next_refill_at = Stamp(next.map_or(Timestamp::MAX, |next| next.timestamp()));
-    Ok(Answer(BillingView { token_left: None, next_refill_at, project_token_cost_month: tokens }))
+    let balance = call.engine()?.balance(call.project()).await?;
+    Ok(Answer(BillingView {
+        token_left: balance.left(),
+        next_refill_at: Stamp(balance.month.ends_at()),
+        project_token_cost_month: balance.used,
+    }))
 }
 
 /// A user in a list, on the wire.
@@ -202,6 +199,8 @@ pub(super) fn describe() -> Vec<Route> {
             .says("Today in UTC first. An insert is counted by the flush that processes it.")
             .parameter(p::limit("last_days", Some(USAGE_DAYS), MAX_USAGE_DAYS, "Days, today included."))
             .answers::<Vec<DayView>>(),
-        Route::get("/project/billing", "Read what was used in this month").answers::<BillingView>(),
+        Route::get("/project/billing", "Read what was used in this month, and what is left")
+            .says("Months are those of UTC. Without a quota `token_left` is null.")
+            .answers::<BillingView>(),
     ]
 }

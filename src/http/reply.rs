@@ -157,7 +157,7 @@ impl Failure {
                 EngineError::Unavailable { .. } | EngineError::BatchOpen { .. } => {
                     http(StatusCode::SERVICE_UNAVAILABLE)
                 }
-                EngineError::FlushFailed { .. } => (StatusCode::OK, 503),
+                EngineError::FlushFailed { .. } | EngineError::QuotaUsedUp(_) => (StatusCode::OK, 503),
                 EngineError::FlushTimeout | EngineError::ModelTimeout { .. } => (StatusCode::OK, 504),
                 EngineError::NoModel => (StatusCode::OK, 501),
                 EngineError::TooLong { .. } => (StatusCode::OK, 400),
@@ -242,6 +242,7 @@ pub(super) fn detail(status: StatusCode, detail: &str) -> HttpResponse {
 mod tests {
     use actix_web::body::{self, MessageBody};
     use memory::ids::UserId;
+    use memory::quota::{Balance, Month};
     use serde_json::{Value, json};
 
     use super::*;
@@ -258,6 +259,8 @@ mod tests {
     fn engine_errors_have_their_codes() {
         let retry_after = Duration::from_millis(1500);
         let busy = EngineError::Busy { what: "buffered blobs", parameter: "max_buffered", limit: 3, retry_after };
+        let month = Month::of(jiff::Timestamp::UNIX_EPOCH);
+        let balance = Balance { quota: Some(1), used: 2, month };
         let away = EngineError::Unavailable { what: "the store", retry_after: Duration::ZERO };
         for (error, status, errno, retry) in [
             (EngineError::UnknownUser(UserId(Uuid::nil())), 200, 404, None),
@@ -269,6 +272,7 @@ mod tests {
             (away, 503, 503, Some("1")),
             (EngineError::BatchOpen { retry_after }, 503, 503, Some("2")),
             (EngineError::FlushFailed { reason: "the model said no".to_owned() }, 200, 503, None),
+            (EngineError::QuotaUsedUp(balance), 200, 503, None),
             (EngineError::FlushTimeout, 200, 504, None),
             (EngineError::NoModel, 200, 501, None),
             (EngineError::TooLong { what: "texts", parameter: "max", limit: 9 }, 200, 400, None),

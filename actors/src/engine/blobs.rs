@@ -53,11 +53,26 @@ impl Engine {
     /// trigger waits for the flush.
     ///
     /// # Errors
-    /// [`EngineError::UnknownUser`]; [`EngineError::Busy`] past a limit; a failed flush only when it was waited for,
-    /// and the blob is stored then all the same.
+    /// [`EngineError::UnknownUser`]; [`EngineError::Busy`] past a limit; [`EngineError::QuotaUsedUp`]; a failed flush
+    /// only when it was waited for, and the blob is stored then all the same.
     pub async fn insert(&self, key: &UserKey, id: BlobId, blob: Blob, wait: bool) -> Result<Inserted, EngineError> {
+        self.append(key, id, blob, wait, true).await
+    }
+
+    /// Inserts a blob. One that is new needs tokens later.
+    async fn append(
+        &self,
+        key: &UserKey,
+        id: BlobId,
+        blob: Blob,
+        wait: bool,
+        is_new: bool,
+    ) -> Result<Inserted, EngineError> {
         self.check_running()?;
         let permit = self.0.inserts.try_acquire().map_err(|_| self.too_many_inserts())?;
+        if is_new {
+            self.check_quota(&key.project).await?;
+        }
         let blob = Arc::new(self.weigh(id, blob).await?);
         self.0.rates.insert(&key.project, blob.tokens)?;
         // What answers at once is always waited for: a read after the insert sees its effect.
@@ -96,14 +111,17 @@ impl Engine {
             Ok(false) | Err(StoreError::Unavailable(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        // As a blob of another type it waits in another buffer, of which this insert tells nothing.
-        if let Some(owner) = self.owner(key).await?
-            && let Some(entry) = self.ports().journal.blob(&owner, id).await?
-            && entry.blob.blob_type != blob.blob_type()
-        {
-            return Ok(Inserted { id, results: Vec::new() });
+        let waiting = match self.owner(key).await? {
+            Some(owner) => self.ports().journal.blob(&owner, id).await?,
+            None => None,
+        };
+        match waiting {
+            // As a blob of another type it waits in another buffer, of which this insert tells nothing.
+            Some(entry) if entry.blob.blob_type != blob.blob_type() => Ok(Inserted { id, results: Vec::new() }),
+            // It was acknowledged, and is so again whatever the project has used.
+            Some(_) => self.append(key, id, blob, wait, false).await,
+            None => self.insert(key, id, blob, wait).await,
         }
-        self.insert(key, id, blob, wait).await
     }
 
     fn too_many_inserts(&self) -> EngineError {

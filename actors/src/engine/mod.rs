@@ -33,6 +33,7 @@ use crate::error::EngineError;
 use crate::flush_pool::{Drain, FlushPool, Observe, PoolState};
 use crate::flush_run::FlushRunner;
 use crate::projects::ProjectCache;
+use crate::quotas::Quotas;
 use crate::rates::Rates;
 use crate::registry::{Leased, Registry};
 use crate::settings::{EngineSettings, Ports};
@@ -52,6 +53,7 @@ struct Inner {
     /// One permit per insert under way.
     inserts: Semaphore,
     rates: Rates,
+    quotas: Quotas,
     stop: watch::Sender<bool>,
     sweeper: std::sync::Mutex<Option<JoinHandle<()>>>,
     io: Handle,
@@ -71,7 +73,14 @@ impl Engine {
     ) -> Self {
         let settings = Arc::new(settings);
         let registry = Arc::new(Registry::new(ports.clone(), settings.max_active_users, arbiters));
-        let projects = Arc::new(ProjectCache::new(ports.projects.clone(), settings.flush.clone()));
+        let quotas = Quotas {
+            default_project: settings.default_project.clone(),
+            default_quota: settings.token_quota,
+            hold: !ports.model.is_immediate(),
+            clock: ports.clock.clone(),
+        };
+        let projects = ProjectCache::new(ports.projects.clone(), settings.flush.clone(), quotas.clone());
+        let projects = Arc::new(projects);
         let runner = FlushRunner {
             ports: ports.clone(),
             settings: settings.flush.clone(),
@@ -95,7 +104,8 @@ impl Engine {
         let sweeper = io.spawn(sweeper.run(stopped));
         let inserts = Semaphore::new(settings.max_inflight_inserts);
         let rates = Rates::new(settings.rates);
-        Self(Arc::new(Inner { context, settings, packer, inserts, rates, stop, sweeper: Some(sweeper).into(), io }))
+        let sweeper = Some(sweeper).into();
+        Self(Arc::new(Inner { context, settings, packer, inserts, rates, quotas, stop, sweeper, io }))
     }
 
     /// Counts a request of a project that exists.

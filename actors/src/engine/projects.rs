@@ -1,6 +1,7 @@
 use jiff::civil::Date;
 use memory::ids::ProjectId;
 use memory::ports::{Change, ListedUser, Page, Project, ProjectStatus, TokenHash, UserQuery};
+use memory::quota::{Balance, TokenQuota};
 use memory::usage::Used;
 
 use super::Engine;
@@ -17,12 +18,18 @@ impl Engine {
         self.0.context.projects.admit(id, fits).await
     }
 
-    /// Creates a project.
+    /// Creates a project. Where the quota is not set, it gets the one that new projects get.
     ///
     /// # Errors
     /// [`EngineError::ProjectExists`] when the name is taken.
-    pub async fn create_project(&self, id: &ProjectId, token: &TokenHash) -> Result<Project, EngineError> {
-        if self.is_default(id) || !self.ports().projects.create_project(id, token, self.now()).await? {
+    pub async fn create_project(
+        &self,
+        id: &ProjectId,
+        token: &TokenHash,
+        quota: TokenQuota,
+    ) -> Result<Project, EngineError> {
+        let quota = TokenQuota::from(quota.tokens(self.0.settings.token_quota));
+        if self.is_default(id) || !self.ports().projects.create_project(id, token, quota, self.now()).await? {
             return Err(EngineError::ProjectExists);
         }
         self.tell_changed(id).await;
@@ -74,6 +81,50 @@ impl Engine {
         let implicit = self.is_default(id);
         let done = self.ports().projects.set_profile_config(id, config, implicit, self.now()).await?;
         self.changed_project(id, done).await
+    }
+
+    /// Sets how many tokens a project may use in a month. What waits for tokens is flushed as soon as there are some.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownProject`].
+    pub async fn set_token_quota(&self, id: &ProjectId, quota: TokenQuota) -> Result<(), EngineError> {
+        let implicit = self.is_default(id);
+        let done = self.ports().projects.set_token_quota(id, quota, implicit, self.now()).await?;
+        self.changed_project(id, done).await
+    }
+
+    /// How many tokens a project may use in a month, by its row; none: as many as it likes.
+    pub fn token_quota(&self, id: &ProjectId, project: Option<&Project>) -> Option<u64> {
+        self.0.quotas.of(id, project)
+    }
+
+    /// What a project has used of its quota in this month, as the store has it.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn balance(&self, id: &ProjectId) -> Result<Balance, EngineError> {
+        let projects = &self.ports().projects;
+        let project = projects.project(id).await?;
+        let quota = self.0.quotas.of(id, project.as_ref());
+        Ok(self.0.quotas.balance(&**projects, id, quota).await?)
+    }
+
+    /// Reads what is to be known of the default project, so that its first requests need not wait for that.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn learn(&self) -> Result<(), EngineError> {
+        if !self.0.quotas.hold {
+            return Ok(());
+        }
+        self.0.context.projects.get(&self.0.settings.default_project).await?;
+        Ok(())
+    }
+
+    /// Refuses what needs tokens later while the project has none.
+    pub(super) async fn check_quota(&self, id: &ProjectId) -> Result<(), EngineError> {
+        let held = self.0.context.projects.known_held(id).await;
+        held.map_or(Ok(()), |balance| Err(EngineError::QuotaUsedUp(balance)))
     }
 
     /// Lists users of a project, and counts all that the search finds.

@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use jiff::Timestamp;
-use memory::testing::{MemoryStore, policy};
+use memory::ids::{FlushId, IdSource as _, Incarnation, Owner, SystemIds, UserId, UserKey};
+use memory::ports::{Clock as _, FlushOutcome, FlushRecord, FlushResult, Store as _, Usage};
+use memory::quota::TokenQuota;
+use memory::testing::{ManualClock, MemoryStore, policy};
 use tokio::time::advance;
 
 use super::*;
@@ -29,9 +32,99 @@ fn hash(byte: u8) -> TokenHash {
 
 /// A store with one project, and a cache of it.
 async fn world() -> (MemoryStore, ProjectCache, ProjectId) {
-    let (store, id) = (MemoryStore::new(), ProjectId::from("p"));
-    store.create_project(&id, &hash(1), NOW).await.unwrap();
-    (store.clone(), ProjectCache::new(Arc::new(store), settings()), id)
+    let (store, cache, id, _) = world_with(TokenQuota::Unset).await;
+    (store, cache, id)
+}
+
+/// The same where the project has a quota, and the clock that it goes by.
+async fn world_with(quota: TokenQuota) -> (MemoryStore, ProjectCache, ProjectId, Arc<ManualClock>) {
+    let (store, id, clock) = (MemoryStore::new(), ProjectId::from("p"), Arc::new(ManualClock::new()));
+    store.create_project(&id, &hash(1), quota, NOW).await.unwrap();
+    let default_project = ProjectId::from("root");
+    let quotas = Quotas { default_project, default_quota: Some(10), hold: true, clock: clock.clone() };
+    (store.clone(), ProjectCache::new(Arc::new(store), settings(), quotas), id, clock)
+}
+
+/// As a flush of another process does that uses so many tokens.
+async fn use_tokens(store: &MemoryStore, id: &ProjectId, input: u32, now: Timestamp) {
+    let key = UserKey { project: id.clone(), user: UserId(SystemIds.random()) };
+    let owner = Owner { key, incarnation: Incarnation(SystemIds.random()) };
+    assert!(store.create_user(&owner.key, owner.incarnation, None, now).await.unwrap());
+    let usage = Usage { input, cached: 0, output: 0 };
+    let (outcome, result) = (FlushOutcome::Dead, FlushResult::default());
+    let record = FlushRecord { outcome, result, reason: None, usage, refused: 0, version: String::new() };
+    assert_eq!(store.end_flush(&owner, FlushId(SystemIds.ordered()), &record, None, now).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_holds_until_the_month_is_over() {
+    let (store, cache, id, clock) = world_with(TokenQuota::Tokens(100)).await;
+    assert_eq!(cache.known_held(&id).await, None, "nothing is known, and nobody is asked");
+    use_tokens(&store, &id, 60, clock.now()).await;
+    assert_eq!(cache.held(&id).await, None);
+    // What this process uses is known at once.
+    cache.spent(&id, 39);
+    assert_eq!(cache.held(&id).await, None);
+    cache.spent(&id, 1);
+    assert_eq!(cache.held(&id).await.unwrap().left(), Some(0));
+    assert_eq!(cache.known_held(&id).await.unwrap().used, 100);
+    use_tokens(&store, &id, 40, clock.now()).await;
+    advance(TRUST).await;
+    assert_eq!(cache.held(&id).await.unwrap().used, 100, "it is counted once");
+    // From 1 June on.
+    clock.advance(Duration::from_secs(30 * 86_400 - 1));
+    assert!(cache.known_held(&id).await.is_some());
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(cache.known_held(&id).await, None, "whatever was read before");
+    advance(TRUST).await;
+    assert_eq!(cache.held(&id).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_use_and_change_is_seen_in_a_moment() {
+    let (store, cache, id, clock) = world_with(TokenQuota::Tokens(100)).await;
+    assert_eq!(cache.held(&id).await, None);
+    use_tokens(&store, &id, 100, clock.now()).await;
+    assert_eq!(cache.held(&id).await, None, "it was read just now");
+    advance(TRUST).await;
+    assert!(cache.held(&id).await.is_some());
+    for (quota, held) in
+        [(TokenQuota::Tokens(101), false), (TokenQuota::Tokens(0), true), (TokenQuota::Unlimited, false)]
+    {
+        store.set_token_quota(&id, quota, false, NOW).await.unwrap();
+        cache.changed(&id);
+        assert_eq!(cache.held(&id).await.is_some(), held, "{quota:?}");
+        assert_eq!(cache.known_held(&id).await.is_some(), held, "{quota:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_store_a_quota_that_was_used_up_stays_so() {
+    let (store, cache, id, clock) = world_with(TokenQuota::Tokens(100)).await;
+    use_tokens(&store, &id, 100, clock.now()).await;
+    assert!(cache.held(&id).await.is_some());
+    store.set_token_quota(&id, TokenQuota::Tokens(200), false, NOW).await.unwrap();
+    cache.changed(&id);
+    store.fail_next(1);
+    assert!(cache.known_held(&id).await.is_some(), "the store is away");
+    assert_eq!(cache.known_held(&id).await, None, "it is back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_project_has_the_quota_of_the_configuration_until_it_gets_its_own() {
+    let (store, cache, id, clock) = world_with(TokenQuota::Unset).await;
+    let root = ProjectId::from("root");
+    for project in [&id, &root] {
+        use_tokens(&store, project, 10, clock.now()).await;
+    }
+    assert_eq!(cache.held(&id).await, None, "it has none");
+    assert_eq!(cache.held(&root).await.unwrap().quota, Some(10));
+    store.set_profile_config(&root, Some("language: en"), true, NOW).await.unwrap();
+    cache.changed(&root);
+    assert!(cache.held(&root).await.is_some(), "a row says nothing of that");
+    store.set_token_quota(&root, TokenQuota::Unlimited, true, NOW).await.unwrap();
+    cache.changed(&root);
+    assert_eq!(cache.held(&root).await, None);
 }
 
 async fn admits(cache: &ProjectCache, id: &ProjectId, token: u8) -> Admission {
@@ -86,7 +179,7 @@ async fn a_change_while_it_is_read_is_not_missed() {
     let (_, cache, id) = world().await;
     let before = cache.state().changes;
     cache.changed(&id);
-    cache.take_in(&id, None, before, true);
+    cache.take_in(&id, Seen { project: None, balance: None }, before, true);
     assert_eq!(admits(&cache, &id, 1).await, Admission::Open, "it was read again");
 }
 

@@ -10,6 +10,7 @@ use memory::ids::{ProjectId, UserKey};
 use memory::ports::{
     Journal as _, Page, Project, ProjectStatus, Projects as _, Store as _, TokenHash, UserOrder, UserQuery,
 };
+use memory::quota::TokenQuota;
 
 use crate::support::World;
 
@@ -41,7 +42,7 @@ async fn row(world: &World) -> Option<Project> {
 #[actix::test]
 async fn a_flush_takes_the_policy_of_its_project() {
     let world = World::with(|settings| settings.max_active_users = 1_000);
-    world.engine.create_project(&own(), &TOKEN).await.unwrap();
+    world.engine.create_project(&own(), &TOKEN, TokenQuota::Unset).await.unwrap();
     let (before, other) = (world.user_of("own").await, world.user_of("p").await);
     assert_eq!(slots(&world, &before).await, 2);
     world.engine.set_profile_config(&own(), Some(STRICT)).await.unwrap();
@@ -59,7 +60,7 @@ async fn a_flush_takes_the_policy_of_its_project() {
 #[actix::test]
 async fn another_process_flushes_as_the_project_wants() {
     let [(first, feed), (second, _)] = World::two(|settings| settings.max_active_users = 1_000);
-    first.engine.create_project(&own(), &TOKEN).await.unwrap();
+    first.engine.create_project(&own(), &TOKEN, TokenQuota::Unset).await.unwrap();
     let user = second.user_of("own").await;
     assert_eq!(slots(&second, &user).await, 2);
     first.engine.set_profile_config(&own(), Some(STRICT)).await.unwrap();
@@ -73,7 +74,7 @@ async fn another_process_flushes_as_the_project_wants() {
 #[actix::test]
 async fn a_flush_waits_for_the_store_to_tell_the_policy() {
     let world = World::with(|settings| settings.max_active_users = 1_000);
-    world.engine.create_project(&own(), &TOKEN).await.unwrap();
+    world.engine.create_project(&own(), &TOKEN, TokenQuota::Unset).await.unwrap();
     world.engine.set_profile_config(&own(), Some(STRICT)).await.unwrap();
     let user = world.user_of("own").await;
     for fact in ["FACT work/title=nurse", "FACT pets/dog=Miso"] {
@@ -91,7 +92,7 @@ async fn a_flush_waits_for_the_store_to_tell_the_policy() {
 #[actix::test]
 async fn a_deleted_project_goes_with_its_users() {
     let world = World::with(|settings| settings.max_active_users = 1_000);
-    let created = world.engine.create_project(&own(), &TOKEN).await.unwrap();
+    let created = world.engine.create_project(&own(), &TOKEN, TokenQuota::Unset).await.unwrap();
     assert_eq!(created.status, ProjectStatus::Active);
     let other = world.user_of("p").await;
     let mut gone = Vec::new();
@@ -113,19 +114,19 @@ async fn a_deleted_project_goes_with_its_users() {
     assert_eq!(waiting.iter().map(|(_, due)| &due.owner.key).collect::<Vec<_>>(), [&other]);
     // A request that was under way has made a user; the name is taken until that is gone.
     let late = world.user_of("own").await;
-    assert_eq!(world.engine.create_project(&own(), &TOKEN).await, Err(EngineError::ProjectExists));
+    assert_eq!(world.engine.create_project(&own(), &TOKEN, TokenQuota::Unset).await, Err(EngineError::ProjectExists));
     assert_eq!(row(&world).await.unwrap().status, ProjectStatus::Deleting);
     world.pass(Duration::from_secs(150)).await;
     assert_eq!(row(&world).await, None);
     assert!(world.store.user(&late).await.unwrap().is_none());
-    world.engine.create_project(&own(), &TOKEN).await.unwrap();
+    world.engine.create_project(&own(), &TOKEN, TokenQuota::Unset).await.unwrap();
     assert_eq!(world.engine.capacity(&other, Chat, BufferStatus::Idle).await.unwrap().len(), 1);
 }
 
 #[actix::test]
 async fn a_deletion_goes_on_after_an_outage() {
     let world = World::with(|settings| settings.max_active_users = 1_000);
-    world.engine.create_project(&own(), &TOKEN).await.unwrap();
+    world.engine.create_project(&own(), &TOKEN, TokenQuota::Unset).await.unwrap();
     for _ in 0..20 {
         world.user_of("own").await;
     }
@@ -144,7 +145,7 @@ async fn a_deletion_goes_on_after_an_outage() {
 async fn the_default_project_stays() {
     let world = World::with(|settings| settings.max_active_users = 1_000);
     let default = ProjectId::from("p");
-    assert_eq!(world.engine.create_project(&default, &TOKEN).await, Err(EngineError::ProjectExists));
+    assert_eq!(world.engine.create_project(&default, &TOKEN, TokenQuota::Unset).await, Err(EngineError::ProjectExists));
     assert_eq!(world.engine.rotate_token(&default, &TOKEN).await, Err(EngineError::DefaultProject));
     for status in [ProjectStatus::Suspended, ProjectStatus::Deleting] {
         assert_eq!(world.engine.set_project_status(&default, status).await, Err(EngineError::DefaultProject));

@@ -263,6 +263,11 @@ impl World {
         self.gate.clone()
     }
 
+    /// Sets the clock on, without anything happening in between.
+    pub(crate) fn jump(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
     /// Lets time pass, in small steps, so that everything due in it happens.
     pub(crate) async fn pass(&self, time: Duration) {
         let step = (time / 200).max(Duration::from_millis(1));
@@ -302,6 +307,7 @@ fn settings() -> EngineSettings {
         max_active_users: 2,
         actor_idle: Duration::from_secs(300),
         sweep_interval: Duration::from_secs(1),
+        token_quota: None,
         rates: RateSettings::default(),
         max_inflight_inserts: 200,
         search_max_gists: 1_000,

@@ -57,6 +57,7 @@ impl FlushSettings {
 mod tests {
     use super::*;
     use crate::blob::{BlobType, NewBlob};
+    use crate::buffer::FlushEnd;
     use crate::ids::{BlobId, FlushId, Incarnation, Owner, SlotId, UserId, UserKey};
     use crate::ports::{
         Answer, Batch, CommitReply, Entry, FlushOutcome, FlushRecord, FlushResult, Level, Release, Taken, Usage,
@@ -244,6 +245,39 @@ mod tests {
         assert!(matches!(run.next(Reply::Recorded(answer)), Step::ReadProfile));
         let Step::Commit(commit) = run.next(Reply::Profile(Some(profile(2)))) else { panic!("no commit") };
         assert_eq!(commit.answer, None, "it is recorded");
+    }
+
+    #[test]
+    fn a_batch_whose_project_has_no_tokens_is_due_again_without_a_failure() {
+        let mut run = flush();
+        run.next(Reply::Taken(sealed(&[CHAT]).0));
+        run.next(Reply::Profile(Some(profile(1))));
+        let Step::Ask(_) = run.next(Reply::Answer(None)) else { panic!("not asked") };
+        assert!(!run.is_held());
+        let Step::Release(_, _, release) = run.next(Reply::Held("no tokens".into())) else { panic!("not released") };
+        assert_eq!((release.retry_in, release.counts), (Duration::ZERO, false));
+        assert!(run.is_held());
+        let Step::Done(FlushEnd::Failed { reason, level: Some(_) }) = run.next(Reply::Released(true)) else {
+            panic!("whoever waits is told nothing")
+        };
+        assert_eq!(reason, "no tokens");
+    }
+
+    #[test]
+    fn parts_that_were_paid_for_before_the_tokens_ended_are_not_asked_again() {
+        let settings = || FlushSettings { max_tokens: 1, ..settings() };
+        let (mut first, mut second) = (flush_with(settings()), flush_with(settings()));
+        first.next(Reply::Taken(sealed(&[CHAT, CHAT]).0));
+        first.next(Reply::Profile(Some(profile(1))));
+        first.next(Reply::Answer(None));
+        let Step::RecordAnswer(_, 0, recorded) = first.next(title("vet")) else { panic!("not recorded") };
+        assert!(matches!(first.next(Reply::Recorded(recorded.clone())), Step::ReadAnswer(_, 1)));
+        assert!(matches!(first.next(Reply::Answer(None)), Step::Ask(_)));
+        assert!(matches!(first.next(Reply::Held("no tokens".into())), Step::Release(..)));
+        second.next(Reply::Taken(sealed(&[CHAT, CHAT]).0));
+        second.next(Reply::Profile(Some(profile(1))));
+        assert!(matches!(second.next(Reply::Answer(Some(recorded))), Step::ReadAnswer(_, 1)));
+        assert!(matches!(second.next(Reply::Answer(None)), Step::Ask(_)));
     }
 
     #[test]

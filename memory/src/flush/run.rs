@@ -54,6 +54,8 @@ pub struct Flush {
     /// What the commit under way will have done.
     result: Option<FlushResult>,
     replans: u32,
+    /// The model may not be asked now.
+    held: bool,
     /// The run is over once the batch is out of the journal or the claim given back.
     end: Option<FlushEnd>,
 }
@@ -91,6 +93,7 @@ impl Flush {
             late: None,
             result: None,
             replans: 0,
+            held: false,
             end: None,
         }
     }
@@ -114,6 +117,11 @@ impl Flush {
     /// What of the model's answer was not used.
     pub fn refused(&self) -> &[Refusal] {
         self.checked.as_ref().map_or(&[], |(extraction, _)| &extraction.refused)
+    }
+
+    /// True when it ends because the project has used up its tokens.
+    pub fn is_held(&self) -> bool {
+        self.held
     }
 
     /// The first step.
@@ -169,6 +177,7 @@ impl Flush {
             Reply::Answer(None) => self.ask(),
             Reply::Asked(Ok(answer)) => self.answered(answer),
             Reply::Asked(Err(error)) => self.model_failed(error),
+            Reply::Held(reason) => self.hold(reason),
             Reply::Committed(reply) => self.committed(reply),
             Reply::Ended(Some(record)) => self.decided(record),
             Reply::Ended(None) => self.discard(),
@@ -460,6 +469,15 @@ impl Flush {
         let flush_id = batch.flush_id;
         self.end = Some(FlushEnd::Failed { reason, level: self.level });
         Step::Release(flush_id, self.token, Release { retry_in, counts })
+    }
+
+    /// The project has used up its tokens. No failure, and nothing to wait for longer and longer: the batch is due at
+    /// once, for whoever knows that there are tokens again.
+    fn hold(&mut self, reason: String) -> Step {
+        let Some((flush_id, token)) = self.claim() else { return Step::Done(FlushEnd::Moved) };
+        self.held = true;
+        self.end = Some(FlushEnd::Failed { reason, level: self.level });
+        Step::Release(flush_id, token, Release { retry_in: Duration::ZERO, counts: false })
     }
 
     fn discard(&self) -> Step {

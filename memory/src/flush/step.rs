@@ -42,6 +42,8 @@ pub enum Reply {
     Answer(Option<Answer>),
     /// To [`Step::Ask`].
     Asked(Result<Answer, ModelError>),
+    /// To [`Step::Ask`]: the model may not be asked now, because the project has used up its tokens. In words for clients.
+    Held(String),
     /// To [`Step::RecordAnswer`]: the answer that counts.
     Recorded(Answer),
     /// To [`Step::Commit`].

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::ids::{ProjectId, UserId};
 use crate::ports::{Page, StoreError};
+use crate::quota::TokenQuota;
 use crate::usage::Used;
 
 /// Whether a project may be used.
@@ -55,6 +56,8 @@ pub struct Project {
     pub token: Option<TokenHash>,
     /// How it wants its memory made: YAML, as its owner wrote it. None: as the server does.
     pub profile_config: Option<String>,
+    /// How many tokens it may use in a month.
+    pub token_quota: TokenQuota,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -111,7 +114,13 @@ pub struct ListedUser {
 #[async_trait]
 pub trait Projects: Send + Sync + 'static {
     /// Creates an active project that has used nothing. False when the name is taken, or has users.
-    async fn create_project(&self, id: &ProjectId, token: &TokenHash, now: Timestamp) -> Result<bool, StoreError>;
+    async fn create_project(
+        &self,
+        id: &ProjectId,
+        token: &TokenHash,
+        quota: TokenQuota,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// Reads a project.
     async fn project(&self, id: &ProjectId) -> Result<Option<Project>, StoreError>;
@@ -130,6 +139,15 @@ pub trait Projects: Send + Sync + 'static {
         &self,
         id: &ProjectId,
         config: Option<&str>,
+        implicit: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Sets how many tokens a project may use in a month. `implicit` as above.
+    async fn set_token_quota(
+        &self,
+        id: &ProjectId,
+        quota: TokenQuota,
         implicit: bool,
         now: Timestamp,
     ) -> Result<bool, StoreError>;

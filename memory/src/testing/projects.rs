@@ -6,6 +6,7 @@ use super::store::{MemoryStore, State};
 use super::store_rows::UserRows;
 use crate::ids::{ProjectId, UserId};
 use crate::ports::{ListedUser, Page, Project, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery};
+use crate::quota::TokenQuota;
 use crate::usage::Used;
 
 impl State {
@@ -27,9 +28,9 @@ impl State {
     }
 }
 
-fn fresh(id: &ProjectId, token: Option<TokenHash>, now: Timestamp) -> Project {
-    let status = ProjectStatus::Active;
-    Project { id: id.clone(), status, token, profile_config: None, created_at: now, updated_at: now }
+fn fresh(id: &ProjectId, token: Option<TokenHash>, token_quota: TokenQuota, now: Timestamp) -> Project {
+    let (id, status, profile_config) = (id.clone(), ProjectStatus::Active, None);
+    Project { id, status, token, profile_config, token_quota, created_at: now, updated_at: now }
 }
 
 fn listed(rows: &UserRows) -> Option<ListedUser> {
@@ -57,11 +58,17 @@ fn paged<T>(items: impl Iterator<Item = T>, page: Page) -> Vec<T> {
 
 #[async_trait]
 impl Projects for MemoryStore {
-    async fn create_project(&self, id: &ProjectId, token: &TokenHash, now: Timestamp) -> Result<bool, StoreError> {
+    async fn create_project(
+        &self,
+        id: &ProjectId,
+        token: &TokenHash,
+        quota: TokenQuota,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         self.call(|state| {
             let is_new = !state.projects.contains_key(id) && state.users_of(id).next().is_none();
             if is_new {
-                state.projects.insert(id.clone(), fresh(id, Some(*token), now));
+                state.projects.insert(id.clone(), fresh(id, Some(*token), quota, now));
                 state.usage.retain(|(project, _), _| project != id);
             }
             is_new
@@ -93,9 +100,24 @@ impl Projects for MemoryStore {
     ) -> Result<bool, StoreError> {
         self.call(|state| {
             if implicit {
-                state.projects.entry(id.clone()).or_insert_with(|| fresh(id, None, now));
+                state.projects.entry(id.clone()).or_insert_with(|| fresh(id, None, TokenQuota::Unset, now));
             }
             state.change(id, now, |project| project.profile_config = config.map(str::to_owned))
+        })
+    }
+
+    async fn set_token_quota(
+        &self,
+        id: &ProjectId,
+        quota: TokenQuota,
+        implicit: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.call(|state| {
+            if implicit {
+                state.projects.entry(id.clone()).or_insert_with(|| fresh(id, None, quota, now));
+            }
+            state.change(id, now, |project| project.token_quota = quota)
         })
     }
 

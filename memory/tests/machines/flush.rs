@@ -46,6 +46,7 @@ impl World {
         let step = run.step.clone();
         let reply = match step {
             Step::Done(end) => return Some(end),
+            Step::Ask(_) if matches!(mood, Mood::Held) => Reply::Held("no tokens".to_owned()),
             Step::Ask(request) => Reply::Asked(self.ask(run, &request, mood)),
             _ if fault == Fault::Outage => Reply::Down("the port"),
             step => {
@@ -156,6 +157,7 @@ impl World {
             Mood::Good => Ok(answer(serde_json::to_string(&draft).unwrap())),
             Mood::Unusable => Ok(answer("I would rather not".into())),
             Mood::Refused => Err(ModelError::Refused("no".into())),
+            Mood::Held => unreachable!("the model is not asked"),
             Mood::Unavailable => Err(ModelError::Unavailable { reason: "away".into(), retry_after: None }),
         }
     }

@@ -19,6 +19,8 @@ pub(crate) enum Mood {
     Unusable,
     Refused,
     Unavailable,
+    /// It is not asked: the project has no tokens left.
+    Held,
 }
 
 /// The content of a blob.
@@ -174,7 +176,11 @@ fn fault() -> impl Strategy<Value = Fault> {
 
 fn mood() -> impl Strategy<Value = Mood> {
     prop_oneof![
-        8 => Just(Mood::Good), 1 => Just(Mood::Unusable), 1 => Just(Mood::Refused), 1 => Just(Mood::Unavailable)
+        8 => Just(Mood::Good),
+        1 => Just(Mood::Unusable),
+        1 => Just(Mood::Refused),
+        1 => Just(Mood::Unavailable),
+        1 => Just(Mood::Held)
     ]
 }
 

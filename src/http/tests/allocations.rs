@@ -93,6 +93,7 @@ fn engine_settings() -> EngineSettings {
         max_active_users: 2,
         actor_idle: hour,
         sweep_interval: hour,
+        token_quota: None,
         rates: RateSettings::default(),
         max_inflight_inserts: 200,
         search_max_gists: 1_000,

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use memory::ids::{ProjectId, UserId};
 use memory::ports::{ListedUser, Page, Project, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery};
+use memory::quota::TokenQuota;
 use memory::usage::Used;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row, query, query_as, query_scalar};
@@ -16,16 +17,16 @@ use super::error::DatabaseError;
 use super::rows::{from_json, micros, number, text, time_column};
 use super::usage;
 
-const PROJECT: &str = "SELECT project_id, status, token_hash, profile_config, created_at, updated_at FROM projects
-    WHERE project_id = $1";
-const PROJECTS: &str = "SELECT project_id, status, token_hash, profile_config, created_at, updated_at FROM projects
-    ORDER BY project_id LIMIT $1 OFFSET $2";
-const DELETING: &str = "SELECT project_id, status, token_hash, profile_config, created_at, updated_at FROM projects
-    WHERE status = 'deleting' ORDER BY project_id LIMIT $1 OFFSET $2";
+const PROJECT: &str = "SELECT project_id, status, token_hash, profile_config, token_quota, created_at, updated_at
+    FROM projects WHERE project_id = $1";
+const PROJECTS: &str = "SELECT project_id, status, token_hash, profile_config, token_quota, created_at, updated_at
+    FROM projects ORDER BY project_id LIMIT $1 OFFSET $2";
+const DELETING: &str = "SELECT project_id, status, token_hash, profile_config, token_quota, created_at, updated_at
+    FROM projects WHERE status = 'deleting' ORDER BY project_id LIMIT $1 OFFSET $2";
 /// A name that has users is taken. What an earlier project of the name has used may have been counted after its end.
 const CREATE: &str = "WITH made AS (
-        INSERT INTO projects (project_id, status, token_hash, created_at, updated_at)
-        SELECT $1, 'active', $2, $3, $3 WHERE NOT EXISTS (SELECT FROM users WHERE users.project_id = $1)
+        INSERT INTO projects (project_id, status, token_hash, token_quota, created_at, updated_at)
+        SELECT $1, 'active', $2, $3, $4, $4 WHERE NOT EXISTS (SELECT FROM users WHERE users.project_id = $1)
         ON CONFLICT DO NOTHING RETURNING project_id
     ), entries AS (DELETE FROM usage_entries USING made WHERE usage_entries.project_id = made.project_id
     ), days AS (DELETE FROM usage_days USING made WHERE usage_days.project_id = made.project_id)
@@ -39,6 +40,12 @@ const SET_CONFIG: &str = "UPDATE projects SET profile_config = $2, updated_at = 
 const MAKE_AND_SET_CONFIG: &str = "INSERT INTO projects (project_id, status, profile_config, created_at, updated_at)
     VALUES ($1, 'active', $2, $3, $3)
     ON CONFLICT (project_id) DO UPDATE SET profile_config = excluded.profile_config, updated_at = excluded.updated_at
+    WHERE projects.status <> 'deleting'";
+const SET_QUOTA: &str = "UPDATE projects SET token_quota = $2, updated_at = $3
+    WHERE project_id = $1 AND status <> 'deleting'";
+const MAKE_AND_SET_QUOTA: &str = "INSERT INTO projects (project_id, status, token_quota, created_at, updated_at)
+    VALUES ($1, 'active', $2, $3, $3)
+    ON CONFLICT (project_id) DO UPDATE SET token_quota = excluded.token_quota, updated_at = excluded.updated_at
     WHERE projects.status <> 'deleting'";
 const REMOVE: &str = "WITH gone AS (
         DELETE FROM projects WHERE project_id = $1 AND status = 'deleting'
@@ -81,6 +88,7 @@ impl<'r> FromRow<'r, PgRow> for ProjectRow {
             status: ProjectStatus::named(row.try_get("status")?).ok_or_else(unreadable)?,
             token,
             profile_config: row.try_get("profile_config")?,
+            token_quota: TokenQuota::from_stored(row.try_get("token_quota")?),
             created_at: time_column(row, "created_at")?,
             updated_at: time_column(row, "updated_at")?,
         }))
@@ -135,10 +143,23 @@ async fn create(
     conn: &mut PgConnection,
     id: &ProjectId,
     token: TokenHash,
+    quota: TokenQuota,
     now: Timestamp,
 ) -> Result<bool, DatabaseError> {
-    let create = query_scalar::<_, i64>(CREATE).bind(id.as_str().to_owned()).bind(token.0.to_vec()).bind(micros(now));
-    Ok(create.fetch_one(conn).await? == 1)
+    let create = query_scalar::<_, i64>(CREATE).bind(id.as_str().to_owned()).bind(token.0.to_vec());
+    Ok(create.bind(quota.to_stored()).bind(micros(now)).fetch_one(conn).await? == 1)
+}
+
+/// The same of its quota.
+async fn set_quota(
+    conn: &mut PgConnection,
+    sql: &'static str,
+    id: &ProjectId,
+    quota: TokenQuota,
+    now: Timestamp,
+) -> Result<bool, DatabaseError> {
+    let update = query(sql).bind(id.as_str().to_owned()).bind(quota.to_stored()).bind(micros(now));
+    Ok(update.execute(conn).await?.rows_affected() == 1)
 }
 
 /// The same of its token.
@@ -188,9 +209,15 @@ async fn users(
 
 #[async_trait]
 impl Projects for PostgresStore {
-    async fn create_project(&self, id: &ProjectId, token: &TokenHash, now: Timestamp) -> Result<bool, StoreError> {
+    async fn create_project(
+        &self,
+        id: &ProjectId,
+        token: &TokenHash,
+        quota: TokenQuota,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let args = (id.clone(), *token);
-        let work = self.database.single(args, move |conn, (id, token)| Box::pin(create(conn, id, *token, now)));
+        let work = self.database.single(args, move |conn, (id, token)| Box::pin(create(conn, id, *token, quota, now)));
         Ok(work.await?)
     }
 
@@ -226,6 +253,18 @@ impl Projects for PostgresStore {
         let sql = if implicit { MAKE_AND_SET_CONFIG } else { SET_CONFIG };
         let work =
             self.database.single(args, move |conn, (id, config)| Box::pin(set(conn, sql, id, config.as_deref(), now)));
+        Ok(work.await?)
+    }
+
+    async fn set_token_quota(
+        &self,
+        id: &ProjectId,
+        quota: TokenQuota,
+        implicit: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = if implicit { MAKE_AND_SET_QUOTA } else { SET_QUOTA };
+        let work = self.database.single(id.clone(), move |conn, id| Box::pin(set_quota(conn, sql, id, quota, now)));
         Ok(work.await?)
     }
 

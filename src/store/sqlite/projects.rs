@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use memory::ids::{ProjectId, UserId};
 use memory::ports::{ListedUser, Page, Project, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery};
+use memory::quota::TokenQuota;
 use memory::usage::Used;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{FromRow, Row, Sqlite, query, query_as, query_scalar};
@@ -15,15 +16,15 @@ use super::error::DatabaseError;
 use super::rows::{from_json, micros, time_column};
 use super::usage;
 
-const PROJECT: &str = "SELECT project_id, status, token_hash, profile_config, created_at, updated_at FROM projects
-    WHERE project_id = ?1";
-const PROJECTS: &str = "SELECT project_id, status, token_hash, profile_config, created_at, updated_at FROM projects
-    ORDER BY project_id LIMIT ?1 OFFSET ?2";
-const DELETING: &str = "SELECT project_id, status, token_hash, profile_config, created_at, updated_at FROM projects
-    WHERE status = 'deleting' ORDER BY project_id LIMIT ?1";
+const PROJECT: &str = "SELECT project_id, status, token_hash, profile_config, token_quota, created_at, updated_at
+    FROM projects WHERE project_id = ?1";
+const PROJECTS: &str = "SELECT project_id, status, token_hash, profile_config, token_quota, created_at, updated_at
+    FROM projects ORDER BY project_id LIMIT ?1 OFFSET ?2";
+const DELETING: &str = "SELECT project_id, status, token_hash, profile_config, token_quota, created_at, updated_at
+    FROM projects WHERE status = 'deleting' ORDER BY project_id LIMIT ?1";
 /// A name that has users is taken.
-const CREATE: &str = "INSERT INTO projects (project_id, status, token_hash, created_at, updated_at)
-    SELECT ?1, 'active', ?2, ?3, ?3 WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.project_id = ?1)
+const CREATE: &str = "INSERT INTO projects (project_id, status, token_hash, token_quota, created_at, updated_at)
+    SELECT ?1, 'active', ?2, ?3, ?4, ?4 WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.project_id = ?1)
     ON CONFLICT DO NOTHING";
 const SET_TOKEN: &str = "UPDATE projects SET token_hash = ?2, updated_at = ?3
     WHERE project_id = ?1 AND status <> 'deleting'";
@@ -34,6 +35,12 @@ const SET_CONFIG: &str = "UPDATE projects SET profile_config = ?2, updated_at = 
 const MAKE_AND_SET_CONFIG: &str = "INSERT INTO projects (project_id, status, profile_config, created_at, updated_at)
     VALUES (?1, 'active', ?2, ?3, ?3)
     ON CONFLICT DO UPDATE SET profile_config = excluded.profile_config, updated_at = excluded.updated_at
+    WHERE projects.status <> 'deleting'";
+const SET_QUOTA: &str = "UPDATE projects SET token_quota = ?2, updated_at = ?3
+    WHERE project_id = ?1 AND status <> 'deleting'";
+const MAKE_AND_SET_QUOTA: &str = "INSERT INTO projects (project_id, status, token_quota, created_at, updated_at)
+    VALUES (?1, 'active', ?2, ?3, ?3)
+    ON CONFLICT DO UPDATE SET token_quota = excluded.token_quota, updated_at = excluded.updated_at
     WHERE projects.status <> 'deleting'";
 const REMOVE_USAGE: &str = "DELETE FROM usage_days WHERE project_id = ?1";
 const REMOVE: &str = "DELETE FROM projects WHERE project_id = ?1 AND status = 'deleting'
@@ -78,6 +85,7 @@ impl<'r> FromRow<'r, SqliteRow> for ProjectRow {
             status: ProjectStatus::named(row.try_get("status")?).ok_or_else(unreadable)?,
             token,
             profile_config: row.try_get("profile_config")?,
+            token_quota: TokenQuota::from_stored(row.try_get("token_quota")?),
             created_at: time_column(row, "created_at")?,
             updated_at: time_column(row, "updated_at")?,
         }))
@@ -151,10 +159,16 @@ impl SqliteStore {
 
 #[async_trait]
 impl Projects for SqliteStore {
-    async fn create_project(&self, id: &ProjectId, token: &TokenHash, now: Timestamp) -> Result<bool, StoreError> {
+    async fn create_project(
+        &self,
+        id: &ProjectId,
+        token: &TokenHash,
+        quota: TokenQuota,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let create = query(CREATE).bind(id.as_str().to_owned()).bind(token.0.to_vec()).bind(quota.to_stored());
         // What an earlier project of the name has used may have been counted after its end.
-        self.change_and_forget(query(CREATE).bind(id.as_str().to_owned()).bind(token.0.to_vec()).bind(micros(now)), id)
-            .await
+        self.change_and_forget(create.bind(micros(now)), id).await
     }
 
     async fn project(&self, id: &ProjectId) -> Result<Option<Project>, StoreError> {
@@ -190,6 +204,17 @@ impl Projects for SqliteStore {
     ) -> Result<bool, StoreError> {
         let sql = if implicit { MAKE_AND_SET_CONFIG } else { SET_CONFIG };
         self.change(query(sql).bind(id.as_str().to_owned()).bind(config.map(str::to_owned)).bind(micros(now))).await
+    }
+
+    async fn set_token_quota(
+        &self,
+        id: &ProjectId,
+        quota: TokenQuota,
+        implicit: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = if implicit { MAKE_AND_SET_QUOTA } else { SET_QUOTA };
+        self.change(query(sql).bind(id.as_str().to_owned()).bind(quota.to_stored()).bind(micros(now))).await
     }
 
     async fn deleting_projects(&self, limit: u32) -> Result<Vec<Project>, StoreError> {

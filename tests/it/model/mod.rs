@@ -6,5 +6,6 @@ mod crash;
 pub(crate) mod endpoint;
 mod mock;
 mod provider;
+mod quota;
 mod room;
 mod usage;

@@ -240,3 +240,19 @@ fn a_flush_is_two_statements_with_a_paid_model_too() {
         assert_eq!(beginnings(&sent), wanted, "{sent:#?}");
     }
 }
+
+#[test]
+fn a_quota_costs_an_insert_nothing() {
+    let (site, endpoint) = (Site::new(), Endpoint::start([]));
+    let base_url = endpoint.base_url();
+    let quota = ("POWERMEMO_PROJECT_TOKEN_QUOTA_PER_MONTH", "100000");
+    let Running { client, server: _server } = site.start(&[CALM, ("POWERMEMO_LLM_BASE_URL", base_url.as_str()), quota]);
+    let (user, mut meter) = (active_user(&client), Meter::new(&site));
+    let sent = meter.during(|| insert(&client, &user, REQUESTS));
+    assert_eq!(sent, Sent::from([("EVALSHA".to_owned(), REQUESTS)]));
+    let less = serde_json::json!({"token_quota_per_month": 1});
+    client.call("PATCH", "/admin/projects/__root__", Some(&less)).unwrap();
+    // It is used up: whether it still is, is looked at now and then, not for each.
+    let sent = meter.during(|| (0..REQUESTS).for_each(|_| drop(client.insert(&user, "Hello.").unwrap_err())));
+    assert!(sent.len() <= 2 && sent.values().all(|calls| *calls <= 2), "{sent:#?}");
+}

@@ -17,7 +17,13 @@ fn own(name: &'static str, method: &'static str, path: &str) -> Case {
 
 fn view(status: &str) -> Value {
     json!({"project_id": NAME, "status": status, "is_default": false, "has_profile_config": false,
-        "created_at": "$time", "updated_at": "$time"})
+        "token_quota_per_month": null, "created_at": "$time", "updated_at": "$time"})
+}
+
+fn with_quota(status: &str, tokens: u64) -> Value {
+    let mut view = view(status);
+    view["token_quota_per_month"] = json!(tokens);
+    view
 }
 
 fn with_token(status: &str) -> Value {
@@ -36,6 +42,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(using());
     cases.extend(users());
     cases.extend(usage());
+    cases.extend(quotas());
     cases.extend(closing());
     cases
 }
@@ -60,7 +67,7 @@ fn creating() -> Vec<Case> {
 
 fn reading() -> Vec<Case> {
     let default = json!({"project_id": "__root__", "status": "active", "is_default": true,
-        "has_profile_config": false, "created_at": "$any", "updated_at": "$any"});
+        "has_profile_config": false, "token_quota_per_month": null, "created_at": "$any", "updated_at": "$any"});
     let patch = |name, rest, body: Value| admin(name, "PATCH", rest).json(body);
     vec![
         admin("get", "GET", "/w-{fresh}").data(view("active")),
@@ -131,6 +138,57 @@ fn usage() -> Vec<Case> {
         own("two days", "GET", "/project/usage?last_days=2").data(json!([day(), day()])),
         own("bill", "GET", "/project/billing").data(bill),
     ]
+}
+
+/// What is left of a quota where nothing was used: the rules use no tokens. What happens when it is used up: `model::quota`.
+fn quotas() -> Vec<Case> {
+    const MOST: u64 = (1 << 53) - 1;
+    let set = |name, tokens: Value| admin(name, "PATCH", "/w-{fresh}").json(json!({"token_quota_per_month": tokens}));
+    let bill = |name, left: Value| {
+        let bill = json!({"token_left": left, "next_refill_at": "$time", "project_token_cost_month": 0});
+        own(name, "GET", "/project/billing").data(bill)
+    };
+    let problem = json!([["int_type", ["body", "token_quota_per_month"]]]);
+    let mut made = with_quota("active", 5);
+    made["project_id"] = json!("q-{fresh}");
+    made["token"] = json!("$start:sk-q-");
+    let mut cases = vec![
+        set("a quota", json!(1_000)).data(with_quota("active", 1_000)),
+        bill("all is left", json!(1_000)),
+        set("the greatest", json!(MOST)).data(with_quota("active", MOST)),
+        admin("it stays", "GET", "/w-{fresh}").data(with_quota("active", MOST)),
+        admin("with a status", "PATCH", "/w-{fresh}")
+            .json(json!({"status": "suspended", "token_quota_per_month": 7}))
+            .data(with_quota("suspended", 7)),
+        admin("a status alone", "PATCH", "/w-{fresh}").json(json!({"status": "active"})).data(with_quota("active", 7)),
+        set("none", json!(0)).data(with_quota("active", 0)),
+        bill("nothing is left", json!(0)),
+        set("no limit", json!(null)).data(view("active")),
+        bill("no end", json!(null)),
+        admin("of an unknown project", "PATCH", "/nobody").json(json!({"token_quota_per_month": 1})).errno(404),
+        admin("with a status of the default", "PATCH", "/__root__")
+            .json(json!({"status": "active", "token_quota_per_month": 1}))
+            .errno(400),
+        own("one's own", "PATCH", "/admin/projects/w-{fresh}").json(json!({"token_quota_per_month": 1})).errno(403),
+        admin("a new one with a quota", "POST", "")
+            .json(json!({"project_id": "q-{fresh}", "token_quota_per_month": 5}))
+            .data(made),
+        admin("which is there", "GET", "/q-{fresh}").data(json!("$any")),
+        admin("and goes", "DELETE", "/q-{fresh}"),
+    ];
+    for (name, tokens) in [
+        ("less than none", json!(-1)),
+        ("more than there is", json!(MOST + 1)),
+        ("a part", json!(0.5)),
+        ("a text", json!("5")),
+        ("a list", json!([])),
+    ] {
+        cases.push(set(name, tokens).problems(problem.clone()));
+    }
+    let body = json!({"project_id": "a.b", "token_quota_per_month": true});
+    let problems = json!([problem[0], ["string_pattern_mismatch", ["body", "project_id"]]]);
+    cases.push(admin("all is told", "POST", "").json(body).problems(problems));
+    cases
 }
 
 fn users() -> Vec<Case> {

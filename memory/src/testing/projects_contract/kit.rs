@@ -10,6 +10,7 @@ use crate::ports::{
     Commit, CommitReply, FlushOutcome, FlushRecord, FlushResult, NewSlot, Page, Projects, Store, TokenHash, Usage,
     UserOrder, UserQuery,
 };
+use crate::quota::TokenQuota;
 pub(super) use crate::testing::texts::at;
 
 /// A fresh store by both of its faces.
@@ -37,7 +38,7 @@ impl Kit {
     /// A new project.
     pub(super) async fn project(&self, name: &str) -> ProjectId {
         let id = ProjectId::from(name);
-        assert!(self.projects.create_project(&id, &hash(1), at(1)).await.unwrap());
+        assert!(self.projects.create_project(&id, &hash(1), TokenQuota::Unset, at(1)).await.unwrap());
         id
     }
 

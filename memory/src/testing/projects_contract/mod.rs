@@ -29,6 +29,8 @@ macro_rules! projects_contract_tests {
                 a_token_is_replaced
                 a_project_is_suspended_and_resumed
                 a_profile_config_is_set_and_removed
+                a_token_quota_is_set_and_removed
+                a_token_quota_stays_beside_a_profile_config
                 an_implicit_project_gets_a_row
                 an_unknown_project_is_not_changed
                 a_project_that_is_being_deleted_is_not_changed

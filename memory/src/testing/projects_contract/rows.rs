@@ -3,6 +3,7 @@
 use super::kit::{Kit, all, at, hash, none};
 use crate::ids::ProjectId;
 use crate::ports::{Page, Project, ProjectStatus};
+use crate::quota::TokenQuota;
 use crate::testing::texts;
 
 const FIRST: Page = Page { offset: 0, limit: 100 };
@@ -25,6 +26,7 @@ pub async fn a_project_is_as_it_was_created(kit: Kit) {
         status: ProjectStatus::Active,
         token: Some(hash(1)),
         profile_config: None,
+        token_quota: TokenQuota::Unset,
         created_at: at(1),
         updated_at: at(1),
     };
@@ -36,7 +38,7 @@ pub async fn a_project_is_as_it_was_created(kit: Kit) {
 pub async fn a_name_is_taken_once(kit: Kit) {
     let id = kit.project("p").await;
     let before = kit.read(&id).await;
-    assert!(!kit.projects.create_project(&id, &hash(2), at(5)).await.unwrap());
+    assert!(!kit.projects.create_project(&id, &hash(2), TokenQuota::Unset, at(5)).await.unwrap());
     assert_eq!(kit.read(&id).await, before);
     kit.project("P").await;
 }
@@ -77,6 +79,40 @@ pub async fn a_profile_config_is_set_and_removed(kit: Kit) {
     assert_eq!(kit.read(&other).await.profile_config, None);
 }
 
+pub async fn a_token_quota_is_set_and_removed(kit: Kit) {
+    let (id, other) = (ProjectId::from("q"), kit.project("other").await);
+    assert!(kit.projects.create_project(&id, &hash(1), TokenQuota::Tokens(7), at(1)).await.unwrap());
+    assert_eq!(kit.read(&id).await.token_quota, TokenQuota::Tokens(7));
+    let most = TokenQuota::Tokens(TokenQuota::MOST);
+    for (seconds, quota) in (5..).zip([most, TokenQuota::Unlimited, TokenQuota::Tokens(0), TokenQuota::Unset]) {
+        assert!(kit.projects.set_token_quota(&id, quota, false, at(seconds)).await.unwrap());
+        let project = kit.read(&id).await;
+        assert_eq!((project.token_quota, project.updated_at), (quota, at(seconds)));
+        assert_eq!((project.token, project.status), (Some(hash(1)), ProjectStatus::Active));
+    }
+    assert_eq!(kit.read(&other).await.token_quota, TokenQuota::Unset);
+}
+
+pub async fn a_token_quota_stays_beside_a_profile_config(kit: Kit) {
+    // The default project has no row at first, and gets one with either.
+    for (id, quota_first) in [("first", true), ("last", false)] {
+        let id = ProjectId::from(id);
+        let quota = TokenQuota::Tokens(9);
+        if quota_first {
+            assert!(kit.projects.set_token_quota(&id, quota, true, at(4)).await.unwrap());
+            assert_eq!((kit.read(&id).await.token, kit.read(&id).await.created_at), (None, at(4)));
+        }
+        assert!(kit.projects.set_profile_config(&id, Some("x"), true, at(5)).await.unwrap());
+        if !quota_first {
+            assert_eq!(kit.read(&id).await.token_quota, TokenQuota::Unset);
+            assert!(kit.projects.set_token_quota(&id, quota, true, at(6)).await.unwrap());
+        }
+        let project = kit.read(&id).await;
+        assert_eq!((project.token_quota, project.profile_config.as_deref()), (quota, Some("x")));
+        assert_eq!(kit.projects.projects(FIRST).await.unwrap().iter().filter(|p| p.id == id).count(), 1);
+    }
+}
+
 pub async fn an_implicit_project_gets_a_row(kit: Kit) {
     let id = ProjectId::from("__root__");
     for config in [Some("language: en"), None] {
@@ -95,6 +131,7 @@ pub async fn an_unknown_project_is_not_changed(kit: Kit) {
     assert!(!kit.projects.set_token(&id, &hash(2), at(5)).await.unwrap());
     assert!(!kit.projects.set_status(&id, ProjectStatus::Deleting, at(5)).await.unwrap());
     assert!(!kit.projects.set_profile_config(&id, Some("x"), false, at(5)).await.unwrap());
+    assert!(!kit.projects.set_token_quota(&id, TokenQuota::Tokens(1), false, at(5)).await.unwrap());
     assert!(!kit.projects.remove_project(&id).await.unwrap());
     assert_eq!(kit.projects.projects(FIRST).await.unwrap(), []);
     assert_eq!(kit.projects.users(&id, &all()).await.unwrap(), (vec![], 0));
@@ -106,13 +143,14 @@ pub async fn a_project_that_is_being_deleted_is_not_changed(kit: Kit) {
     assert!(kit.projects.set_status(&id, ProjectStatus::Deleting, at(5)).await.unwrap());
     let before = kit.read(&id).await;
     assert_eq!((before.status, before.updated_at), (ProjectStatus::Deleting, at(5)));
-    assert!(!kit.projects.create_project(&id, &hash(2), at(6)).await.unwrap());
+    assert!(!kit.projects.create_project(&id, &hash(2), TokenQuota::Unset, at(6)).await.unwrap());
     assert!(!kit.projects.set_token(&id, &hash(2), at(6)).await.unwrap());
     for status in [ProjectStatus::Active, ProjectStatus::Suspended, ProjectStatus::Deleting] {
         assert!(!kit.projects.set_status(&id, status, at(6)).await.unwrap());
     }
     for implicit in [true, false] {
         assert!(!kit.projects.set_profile_config(&id, Some("x"), implicit, at(6)).await.unwrap());
+        assert!(!kit.projects.set_token_quota(&id, TokenQuota::Tokens(1), implicit, at(6)).await.unwrap());
     }
     assert_eq!(kit.read(&id).await, before);
     assert_eq!(kit.projects.deleting_projects(9).await.unwrap(), [before]);
@@ -135,26 +173,29 @@ pub async fn a_project_goes_after_its_users(kit: Kit) {
 pub async fn a_name_is_free_again(kit: Kit) {
     let id = kit.project("p").await;
     kit.projects.set_profile_config(&id, Some("x"), false, at(2)).await.unwrap();
+    kit.projects.set_token_quota(&id, TokenQuota::Tokens(1), false, at(2)).await.unwrap();
     kit.projects.set_status(&id, ProjectStatus::Deleting, at(5)).await.unwrap();
     assert!(kit.projects.remove_project(&id).await.unwrap());
-    assert!(kit.projects.create_project(&id, &hash(7), at(9)).await.unwrap());
+    assert!(kit.projects.create_project(&id, &hash(7), TokenQuota::Unset, at(9)).await.unwrap());
     let anew = kit.read(&id).await;
     assert_eq!((anew.status, anew.token, anew.profile_config), (ProjectStatus::Active, Some(hash(7)), None));
+    assert_eq!(anew.token_quota, TokenQuota::Unset);
 }
 
 pub async fn a_name_with_users_is_taken(kit: Kit) {
     let owner = kit.user("p", 1, 1, none()).await;
-    assert!(!kit.projects.create_project(&"p".into(), &hash(7), at(2)).await.unwrap());
+    assert!(!kit.projects.create_project(&"p".into(), &hash(7), TokenQuota::Unset, at(2)).await.unwrap());
     assert_eq!(kit.projects.project(&"p".into()).await.unwrap(), None);
-    assert!(kit.projects.create_project(&"other".into(), &hash(7), at(2)).await.unwrap());
+    assert!(kit.projects.create_project(&"other".into(), &hash(7), TokenQuota::Unset, at(2)).await.unwrap());
     kit.store.delete_user(&owner.key, at(3)).await.unwrap();
-    assert!(kit.projects.create_project(&"p".into(), &hash(7), at(4)).await.unwrap());
+    assert!(kit.projects.create_project(&"p".into(), &hash(7), TokenQuota::Unset, at(4)).await.unwrap());
 }
 
 pub async fn concurrent_creations_have_one_winner(kit: Kit) {
     let create = |byte| {
         let projects = kit.projects.clone();
-        tokio::spawn(async move { projects.create_project(&"p".into(), &hash(byte), at(1)).await.unwrap() })
+        let create = async move { projects.create_project(&"p".into(), &hash(byte), TokenQuota::Unset, at(1)).await };
+        tokio::spawn(async move { create.await.unwrap() })
     };
     let mut winners = Vec::new();
     for (byte, task) in (0..8).map(|byte| (byte, create(byte))).collect::<Vec<_>>() {
