@@ -31,8 +31,9 @@ const MAX_KEPT: usize = 10_000;
 const MAX_LOOKUPS: usize = 16;
 /// How long such a look-up may wait for its turn.
 const LOOKUP_WAIT: Duration = Duration::from_secs(2);
-/// How long a request waits to learn whether a quota that was used up still is.
-const QUOTA_WAIT: Duration = Duration::from_secs(1);
+/// How long inserts believe that a project has tokens left, unless a change is told: its own flushes are counted, those of
+/// other processes wait for it.
+const QUOTA_TRUST: Duration = Duration::from_secs(60);
 /// Tokens of unknown projects per second from which on no more projects are looked up for tokens, until it is over.
 const MAX_UNKNOWN: u32 = 100;
 
@@ -44,14 +45,15 @@ pub(crate) struct KnownProject {
     pub(crate) flush: Arc<FlushSettings>,
     /// What it had used of its quota when that was read; none when it has no quota, or none that holds.
     balance: Option<Balance>,
-    /// Tokens that flushes of this process have used since.
-    spent: AtomicU64,
+    /// Tokens that flushes of this process have used at all, and before that was read.
+    spent: Arc<AtomicU64>,
+    spent_before: u64,
 }
 
 impl KnownProject {
     fn balance(&self) -> Option<Balance> {
-        let spent = self.spent.load(Ordering::Relaxed);
-        self.balance.map(|balance| Balance { used: balance.used.saturating_add(spent), ..balance })
+        let since = self.spent.load(Ordering::Relaxed).saturating_sub(self.spent_before);
+        self.balance.map(|balance| Balance { used: balance.used.saturating_add(since), ..balance })
     }
 }
 
@@ -59,6 +61,13 @@ impl KnownProject {
 struct Seen {
     project: Option<Project>,
     balance: Option<Balance>,
+}
+
+/// What was so before a project is read.
+struct Before {
+    changes: u64,
+    spent: Arc<AtomicU64>,
+    spent_before: u64,
 }
 
 /// Whether a token opens a project.
@@ -77,6 +86,8 @@ struct Entry {
     read_at: Instant,
     /// It has changed since.
     is_void: bool,
+    /// When it was last read in the background, or is being read.
+    renewed_at: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -151,9 +162,9 @@ impl ProjectCache {
 
     /// Reads a project. One without a row is kept if `keep_absent`.
     async fn read(&self, id: &ProjectId, keep_absent: bool) -> Result<Arc<KnownProject>, StoreError> {
-        let changes = self.state().changes;
+        let before = self.before(id);
         match self.look(id).await {
-            Ok(seen) => Ok(self.take_in(id, seen, changes, keep_absent)),
+            Ok(seen) => Ok(self.take_in(id, seen, before, keep_absent)),
             Err(error) => {
                 let mut state = self.state();
                 match state.entries.get_mut(id).filter(|entry| !entry.is_void) {
@@ -169,6 +180,13 @@ impl ProjectCache {
         }
     }
 
+    fn before(&self, id: &ProjectId) -> Before {
+        let state = self.state();
+        let spent = state.entries.get(id).map(|entry| entry.known.spent.clone()).unwrap_or_default();
+        // What is counted from here on may be in what is read as well: rather too much for a moment than too little.
+        Before { changes: state.changes, spent_before: spent.load(Ordering::Relaxed), spent }
+    }
+
     /// The row of a project and, if it has a quota that holds, what it has used of that: a second statement.
     async fn look(&self, id: &ProjectId) -> Result<Seen, StoreError> {
         let project = self.projects.project(id).await?;
@@ -179,8 +197,8 @@ impl ProjectCache {
         Ok(Seen { project, balance })
     }
 
-    fn take_in(&self, id: &ProjectId, seen: Seen, changes: u64, keep_absent: bool) -> Arc<KnownProject> {
-        let Seen { project, balance } = seen;
+    fn take_in(&self, id: &ProjectId, seen: Seen, before: Before, keep_absent: bool) -> Arc<KnownProject> {
+        let (Seen { project, balance }, Before { changes, spent, spent_before }) = (seen, before);
         let mut state = self.state();
         let config = |project: &Option<Project>| project.as_ref().and_then(|p| p.profile_config.clone());
         let before = state.entries.get(id).filter(|entry| config(&entry.known.project) == config(&project));
@@ -189,7 +207,7 @@ impl ProjectCache {
             None => self.settings_of(id, config(&project).as_deref()),
         };
         let absent = project.is_none();
-        let known = Arc::new(KnownProject { project, flush, balance, spent: AtomicU64::new(0) });
+        let known = Arc::new(KnownProject { project, flush, balance, spent, spent_before });
         if absent && !keep_absent {
             state.entries.remove(id);
             return known;
@@ -201,7 +219,9 @@ impl ProjectCache {
             }
         }
         let is_void = state.changes != changes;
-        state.entries.insert(id.clone(), Entry { known: known.clone(), read_at: Instant::now(), is_void });
+        state
+            .entries
+            .insert(id.clone(), Entry { known: known.clone(), read_at: Instant::now(), is_void, renewed_at: None });
         known
     }
 
@@ -225,25 +245,24 @@ impl ProjectCache {
         self.get(id).await.ok().and_then(|known| self.used_up(&known))
     }
 
-    /// The same for whoever must not cost a statement each time: by what is known already, however old, unless that is
-    /// that all is used up. Then it is looked at again every five seconds, and after each change that is told.
-    pub(crate) async fn known_held(&self, id: &ProjectId) -> Option<Balance> {
+    /// The same for whoever must neither wait nor cost a statement each time: by what is known already. Where that may
+    /// have changed, it is read in the background, once a second at most.
+    pub(crate) fn known_held(self: &Arc<Self>, id: &ProjectId) -> Option<Balance> {
         if !self.quotas.hold {
             return None;
         }
-        let (known, is_new) = {
-            let state = self.state();
-            let entry = state.entries.get(id)?;
-            (entry.known.clone(), !entry.is_void && entry.read_at.elapsed() < TRUST)
-        };
-        let used_up = self.used_up(&known)?;
-        if is_new {
-            return Some(used_up);
+        let mut state = self.state();
+        let entry = state.entries.get_mut(id)?;
+        let used_up = self.used_up(&entry.known);
+        let trust = if used_up.is_some() { TRUST } else { QUOTA_TRUST };
+        let is_old = entry.is_void || entry.read_at.elapsed() >= trust;
+        if is_old && entry.renewed_at.is_none_or(|at| at.elapsed() >= RETRY) {
+            entry.renewed_at = Some(Instant::now());
+            let (cache, id) = (self.clone(), id.clone());
+            // A failure is logged where it is met, and this is done again.
+            tokio::spawn(async move { cache.read(&id, true).await.map(drop) });
         }
-        match timeout(QUOTA_WAIT, self.get(id)).await {
-            Ok(Ok(known)) => self.used_up(&known),
-            _ => Some(used_up),
-        }
+        used_up
     }
 
     fn settings_of(&self, id: &ProjectId, config: Option<&str>) -> Arc<FlushSettings> {

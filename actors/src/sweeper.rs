@@ -87,6 +87,14 @@ impl Page {
     }
 }
 
+/// What a walk through the due index has passed over, since it waits for tokens.
+#[derive(Default)]
+struct PassedOver {
+    users: u32,
+    /// How long the walk was busy with others.
+    elsewhere: Duration,
+}
+
 impl Sweeper {
     /// Sweeps until it is told to stop.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
@@ -182,8 +190,8 @@ impl Sweeper {
     /// keep those of others waiting: its share of a sweep is limited, and the pool lets the projects take turns.
     ///
     /// One user that cannot be woken does not keep the others waiting, either. Users of projects that have used up their
-    /// tokens are passed over; the number of these comes back in `held`.
-    async fn flush_due(&self, stop: &watch::Receiver<bool>, held: &mut usize) -> Result<(), SweepError> {
+    /// tokens are passed over: `held` counts them, and the time that waking the others took.
+    async fn flush_due(&self, stop: &watch::Receiver<bool>, held: &mut PassedOver) -> Result<(), SweepError> {
         let mut shares = HashMap::<ProjectId, Option<usize>>::new();
         let mut page = Page::default();
         let mut failed = None;
@@ -199,13 +207,16 @@ impl Sweeper {
                 }
                 match self.share_of(&due.owner.key.project, &mut shares).await {
                     None => {
-                        *held += 1;
+                        held.users += 1;
                         continue;
                     }
                     Some(0) => continue,
                     Some(left) => *left -= 1,
                 }
-                match self.flush(due).await {
+                let began = Instant::now();
+                let flushed = self.flush(due).await;
+                held.elsewhere += began.elapsed();
+                match flushed {
                     Ok(()) => {}
                     // What this user has cannot be read; the others' may.
                     Err(error @ SweepError::Engine(EngineError::Internal)) => failed = Some(error),
@@ -235,7 +246,7 @@ impl Sweeper {
         shares: &'s mut HashMap<ProjectId, Option<usize>>,
     ) -> Option<&'s mut usize> {
         if !shares.contains_key(id) {
-            let held = self.context.projects.known_held(id).await.is_some();
+            let held = self.context.projects.known_held(id).is_some();
             shares.insert(id.clone(), (!held).then_some(PER_PROJECT));
         }
         shares.get_mut(id).and_then(Option::as_mut)
@@ -244,11 +255,12 @@ impl Sweeper {
     /// Flushes what is due, and tells until when that need not be looked for. All that waits for tokens stays due, maybe
     /// for weeks, and each look passes over it: looks take a tenth of the time at most.
     async fn flush_due_and_rest(&self, stop: &watch::Receiver<bool>) -> Instant {
-        let (began, mut passed_over) = (Instant::now(), 0);
+        let (began, mut passed_over) = (Instant::now(), PassedOver::default());
         if let Err(error) = self.flush_due(stop, &mut passed_over).await {
             self.failed("not all that is due could be flushed; it is tried again", error);
         }
-        let rest = if passed_over > BATCH as usize { began.elapsed() * 9 } else { Duration::ZERO };
+        let looking = began.elapsed().saturating_sub(passed_over.elsewhere);
+        let rest = if passed_over.users > BATCH { looking * 9 } else { Duration::ZERO };
         Instant::now() + rest.min(MAX_REST)
     }
 

@@ -202,3 +202,21 @@ pub struct NewBlob {
     /// See [`Blob::to_payload`].
     pub payload: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of fields come back as they were sent, to the last digit.
+    #[test]
+    fn a_payload_is_read_as_it_was_written() {
+        let digits = "299999999999999999999999999999999999999999999999999999999999999999999999999999999999999.5";
+        for number in [digits, "0.1", "1e300", "123456789.123456789", "5e-324", "18446744073709551615", "-0.0"] {
+            let payload = format!(
+                r#"{{"data":{{"summary":"s"}},"fields":{{"n":{number}}},"created_at":"2024-05-06T07:08:09Z"}}"#
+            );
+            let blob = Blob::from_payload(&payload).unwrap();
+            assert_eq!(Blob::from_payload(&blob.to_payload()).unwrap(), blob, "{number}");
+        }
+    }
+}

@@ -112,6 +112,9 @@ impl fmt::Display for Balance {
     /// That it is used up, in words for clients.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (used, quota, refill) = (self.used, self.quota.unwrap_or(0), self.month.ends_at());
+        if quota == 0 {
+            return f.write_str("this project may use no tokens (token_quota_per_month is 0)");
+        }
         write!(
             f,
             "this project has used up its tokens of this month ({used} used, token_quota_per_month is {quota}); it gets \
@@ -210,5 +213,6 @@ mod tests {
         for words in ["250", "100", "2025-07-01T00:00:00Z"] {
             assert!(told.contains(words), "{told}");
         }
+        assert!(!balance(Some(0), 0).to_string().contains("new ones"), "there are none to wait for");
     }
 }

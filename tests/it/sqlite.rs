@@ -11,7 +11,7 @@ use memory::blob::{BlobType, NewBlob};
 use memory::ids::{
     BlobId, ClaimToken, FlushId, IdSource, Incarnation, Owner, ProjectId, SlotId, SystemIds, UserId, UserKey,
 };
-use memory::ports::{Clock, Journal, JournalError, Projects, Release, Standing, Store, Take, Taken};
+use memory::ports::{Clock, Journal, JournalError, Projects, Release, Setback, Standing, Store, Take, Taken};
 use memory::testing::ManualClock;
 use memory::testing::journal_contract::JournalHarness;
 use memory::testing::projects_contract::ProjectsHarness;
@@ -185,7 +185,7 @@ async fn a_reopening_breaks_claims_but_no_waits() {
     assert!(matches!(embedded.journal().take(&claimed, &dead).await.unwrap(), Taken::Batch(..)));
     let failed = take();
     assert!(matches!(embedded.journal().take(&waiting, &failed).await.unwrap(), Taken::Batch(..)));
-    let release = Release { retry_in: Duration::from_secs(60), counts: true };
+    let release = Release { retry_in: Duration::from_secs(60), setback: Setback::Failure };
     assert!(embedded.journal().release(&waiting, failed.flush_id, failed.token, release).await.unwrap());
 
     let embedded = embedded.reopened().await;

@@ -71,7 +71,7 @@ impl Engine {
         self.check_running()?;
         let permit = self.0.inserts.try_acquire().map_err(|_| self.too_many_inserts())?;
         if is_new {
-            self.check_quota(&key.project).await?;
+            self.check_quota(&key.project)?;
         }
         let blob = Arc::new(self.weigh(id, blob).await?);
         self.0.rates.insert(&key.project, blob.tokens)?;

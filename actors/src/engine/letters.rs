@@ -92,6 +92,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::BatchOpen`] when another batch of this user is open: nothing has changed then.
     pub async fn retry_dead_letter(&self, key: &UserKey, flush_id: FlushId) -> Result<bool, EngineError> {
+        self.check_quota(&key.project)?;
         match self.requeue(key, flush_id).await? {
             None => Ok(false),
             Some(Requeued::Queued) => Ok(true),
@@ -111,6 +112,7 @@ impl Engine {
         user: Option<UserId>,
     ) -> Result<RetriedLetters, EngineError> {
         self.check_known(project, user).await?;
+        self.check_quota(project)?;
         let (heads, more) = self.oldest_letters(project, user).await?;
         let mut done = RetriedLetters { more, ..RetriedLetters::default() };
         let mut engaged = HashSet::new();

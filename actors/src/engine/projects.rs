@@ -90,7 +90,10 @@ impl Engine {
     pub async fn set_token_quota(&self, id: &ProjectId, quota: TokenQuota) -> Result<(), EngineError> {
         let implicit = self.is_default(id);
         let done = self.ports().projects.set_token_quota(id, quota, implicit, self.now()).await?;
-        self.changed_project(id, done).await
+        self.changed_project(id, done).await?;
+        // It is set: when it cannot be read now, it is read later.
+        let _ = self.0.context.projects.get(id).await;
+        Ok(())
     }
 
     /// How many tokens a project may use in a month, by its row; none: as many as it likes.
@@ -122,8 +125,8 @@ impl Engine {
     }
 
     /// Refuses what needs tokens later while the project has none.
-    pub(super) async fn check_quota(&self, id: &ProjectId) -> Result<(), EngineError> {
-        let held = self.0.context.projects.known_held(id).await;
+    pub(super) fn check_quota(&self, id: &ProjectId) -> Result<(), EngineError> {
+        let held = self.0.context.projects.known_held(id);
         held.map_or(Ok(()), |balance| Err(EngineError::QuotaUsedUp(balance)))
     }
 

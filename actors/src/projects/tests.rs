@@ -31,18 +31,19 @@ fn hash(byte: u8) -> TokenHash {
 }
 
 /// A store with one project, and a cache of it.
-async fn world() -> (MemoryStore, ProjectCache, ProjectId) {
+async fn world() -> (MemoryStore, Arc<ProjectCache>, ProjectId) {
     let (store, cache, id, _) = world_with(TokenQuota::Unset).await;
     (store, cache, id)
 }
 
 /// The same where the project has a quota, and the clock that it goes by.
-async fn world_with(quota: TokenQuota) -> (MemoryStore, ProjectCache, ProjectId, Arc<ManualClock>) {
+async fn world_with(quota: TokenQuota) -> (MemoryStore, Arc<ProjectCache>, ProjectId, Arc<ManualClock>) {
     let (store, id, clock) = (MemoryStore::new(), ProjectId::from("p"), Arc::new(ManualClock::new()));
     store.create_project(&id, &hash(1), quota, NOW).await.unwrap();
     let default_project = ProjectId::from("root");
     let quotas = Quotas { default_project, default_quota: Some(10), hold: true, clock: clock.clone() };
-    (store.clone(), ProjectCache::new(Arc::new(store), settings(), quotas), id, clock)
+    let cache = Arc::new(ProjectCache::new(Arc::new(store.clone()), settings(), quotas));
+    (store, cache, id, clock)
 }
 
 /// As a flush of another process does that uses so many tokens.
@@ -56,10 +57,19 @@ async fn use_tokens(store: &MemoryStore, id: &ProjectId, input: u32, now: Timest
     assert_eq!(store.end_flush(&owner, FlushId(SystemIds.ordered()), &record, None, now).await.unwrap(), None);
 }
 
+/// Whether inserts are told that all is used up, once what they have set off is done.
+async fn is_known_held(cache: &Arc<ProjectCache>, id: &ProjectId) -> bool {
+    cache.known_held(id);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    cache.known_held(id).is_some()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_quota_holds_until_the_month_is_over() {
     let (store, cache, id, clock) = world_with(TokenQuota::Tokens(100)).await;
-    assert_eq!(cache.known_held(&id).await, None, "nothing is known, and nobody is asked");
+    assert_eq!(cache.known_held(&id), None, "nothing is known, and nobody is asked");
     use_tokens(&store, &id, 60, clock.now()).await;
     assert_eq!(cache.held(&id).await, None);
     // What this process uses is known at once.
@@ -67,15 +77,15 @@ async fn a_quota_holds_until_the_month_is_over() {
     assert_eq!(cache.held(&id).await, None);
     cache.spent(&id, 1);
     assert_eq!(cache.held(&id).await.unwrap().left(), Some(0));
-    assert_eq!(cache.known_held(&id).await.unwrap().used, 100);
+    assert_eq!(cache.known_held(&id).unwrap().used, 100);
     use_tokens(&store, &id, 40, clock.now()).await;
     advance(TRUST).await;
     assert_eq!(cache.held(&id).await.unwrap().used, 100, "it is counted once");
     // From 1 June on.
     clock.advance(Duration::from_secs(30 * 86_400 - 1));
-    assert!(cache.known_held(&id).await.is_some());
+    assert!(cache.known_held(&id).is_some());
     clock.advance(Duration::from_secs(1));
-    assert_eq!(cache.known_held(&id).await, None, "whatever was read before");
+    assert_eq!(cache.known_held(&id), None, "whatever was read before");
     advance(TRUST).await;
     assert_eq!(cache.held(&id).await, None);
 }
@@ -94,8 +104,46 @@ async fn what_others_use_and_change_is_seen_in_a_moment() {
         store.set_token_quota(&id, quota, false, NOW).await.unwrap();
         cache.changed(&id);
         assert_eq!(cache.held(&id).await.is_some(), held, "{quota:?}");
-        assert_eq!(cache.known_held(&id).await.is_some(), held, "{quota:?}");
+        assert_eq!(cache.known_held(&id).is_some(), held, "{quota:?}");
     }
+}
+
+/// Nobody flushes, so that nothing but inserts asks.
+#[tokio::test(start_paused = true)]
+async fn inserts_learn_what_others_use_and_change() {
+    let (store, cache, id, clock) = world_with(TokenQuota::Tokens(100)).await;
+    assert_eq!(cache.held(&id).await, None);
+    use_tokens(&store, &id, 100, clock.now()).await;
+    assert!(!is_known_held(&cache, &id).await, "it was read just now");
+    advance(QUOTA_TRUST).await;
+    assert_eq!(cache.known_held(&id), None, "it does not wait");
+    assert!(is_known_held(&cache, &id).await);
+    for (quota, held) in [(101, false), (100, true), (200, false)] {
+        store.set_token_quota(&id, TokenQuota::Tokens(quota), false, NOW).await.unwrap();
+        cache.changed(&id);
+        assert_eq!(is_known_held(&cache, &id).await, held, "{quota}");
+    }
+    // What is used up is looked at soon, even if no change is told.
+    store.set_token_quota(&id, TokenQuota::Tokens(100), false, NOW).await.unwrap();
+    cache.changed(&id);
+    assert!(is_known_held(&cache, &id).await);
+    store.set_token_quota(&id, TokenQuota::Unlimited, false, NOW).await.unwrap();
+    advance(TRUST).await;
+    assert!(!is_known_held(&cache, &id).await);
+}
+
+/// A flush that commits while the project is read is counted, whatever was read.
+#[tokio::test(start_paused = true)]
+async fn what_is_spent_while_a_project_is_read_is_not_forgotten() {
+    let (store, cache, id, clock) = world_with(TokenQuota::Tokens(100)).await;
+    assert_eq!(cache.held(&id).await, None);
+    let (before, seen) = (cache.before(&id), cache.look(&id).await.unwrap());
+    use_tokens(&store, &id, 100, clock.now()).await;
+    cache.spent(&id, 100);
+    cache.take_in(&id, seen, before, true);
+    assert_eq!(cache.known_held(&id).unwrap().used, 100);
+    advance(TRUST).await;
+    assert_eq!(cache.held(&id).await.unwrap().used, 100, "it is counted once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,8 +154,10 @@ async fn without_the_store_a_quota_that_was_used_up_stays_so() {
     store.set_token_quota(&id, TokenQuota::Tokens(200), false, NOW).await.unwrap();
     cache.changed(&id);
     store.fail_next(1);
-    assert!(cache.known_held(&id).await.is_some(), "the store is away");
-    assert_eq!(cache.known_held(&id).await, None, "it is back");
+    assert!(is_known_held(&cache, &id).await, "the store is away");
+    assert!(is_known_held(&cache, &id).await, "it is not asked again at once");
+    advance(RETRY).await;
+    assert!(!is_known_held(&cache, &id).await, "it is back");
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,7 +227,7 @@ async fn a_new_token_is_looked_for_once_a_second() {
 #[tokio::test(start_paused = true)]
 async fn a_change_while_it_is_read_is_not_missed() {
     let (_, cache, id) = world().await;
-    let before = cache.state().changes;
+    let before = cache.before(&id);
     cache.changed(&id);
     cache.take_in(&id, Seen { project: None, balance: None }, before, true);
     assert_eq!(admits(&cache, &id, 1).await, Admission::Open, "it was read again");

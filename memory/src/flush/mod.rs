@@ -60,7 +60,8 @@ mod tests {
     use crate::buffer::FlushEnd;
     use crate::ids::{BlobId, FlushId, Incarnation, Owner, SlotId, UserId, UserKey};
     use crate::ports::{
-        Answer, Batch, CommitReply, Entry, FlushOutcome, FlushRecord, FlushResult, Level, Release, Taken, Usage,
+        Answer, Batch, CommitReply, Entry, FlushOutcome, FlushRecord, FlushResult, Level, Release, Setback, Taken,
+        Usage,
     };
     use crate::profile::{Profile, Slot, SlotWrite};
     use crate::testing::{ManualClock, SeededIds, WordCounter, policy};
@@ -235,11 +236,20 @@ mod tests {
     #[test]
     fn an_answer_whose_commit_fails_is_recorded_before_anything_else() {
         let (mut run, answer) = after_commit(Reply::Down("the store"));
-        assert!(matches!(run.next(Reply::Recorded(answer)), Step::Release(.., Release { counts: false, .. })));
+        assert!(matches!(
+            run.next(Reply::Recorded(answer)),
+            Step::Release(.., Release { setback: Setback::Outage, .. })
+        ));
         let (mut run, _) = after_commit(Reply::Down("the store"));
-        assert!(matches!(run.next(Reply::Down("the store")), Step::Release(.., Release { counts: false, .. })));
+        assert!(matches!(
+            run.next(Reply::Down("the store")),
+            Step::Release(.., Release { setback: Setback::Outage, .. })
+        ));
         let (mut run, answer) = after_commit(Reply::Broken("a defect"));
-        assert!(matches!(run.next(Reply::Recorded(answer)), Step::Release(.., Release { counts: true, .. })));
+        assert!(matches!(
+            run.next(Reply::Recorded(answer)),
+            Step::Release(.., Release { setback: Setback::Failure, .. })
+        ));
 
         let (mut run, answer) = after_commit(Reply::Committed(CommitReply::Stale));
         assert!(matches!(run.next(Reply::Recorded(answer)), Step::ReadProfile));
@@ -255,7 +265,7 @@ mod tests {
         let Step::Ask(_) = run.next(Reply::Answer(None)) else { panic!("not asked") };
         assert!(!run.is_held());
         let Step::Release(_, _, release) = run.next(Reply::Held("no tokens".into())) else { panic!("not released") };
-        assert_eq!((release.retry_in, release.counts), (Duration::ZERO, false));
+        assert_eq!((release.retry_in, release.setback), (Duration::ZERO, Setback::Hold));
         assert!(run.is_held());
         let Step::Done(FlushEnd::Failed { reason, level: Some(_) }) = run.next(Reply::Released(true)) else {
             panic!("whoever waits is told nothing")
@@ -296,7 +306,10 @@ mod tests {
     fn of_two_answers_the_first_one_recorded_counts() {
         let (mut run, answer) = after_commit(Reply::Committed(CommitReply::Stale));
         let other = Answer { text: "of another run".into(), ..answer };
-        assert!(matches!(run.next(Reply::Recorded(other)), Step::Release(.., Release { counts: false, .. })));
+        assert!(matches!(
+            run.next(Reply::Recorded(other)),
+            Step::Release(.., Release { setback: Setback::Outage, .. })
+        ));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::extraction::{check, lines_of, parts_of, plan, quote};
 use crate::ids::{BlobId, ClaimToken, FlushId, IdSource, Owner};
 use crate::ports::{
     Answer, Batch, Clock, Commit, CommitReply, DeadLetter, Entry, FlushOutcome, FlushRecord, FlushResult, Level,
-    ModelError, Release, Reseal, StoredBlob, Take, Taken, TokenCounter, Usage,
+    ModelError, Release, Reseal, Setback, StoredBlob, Take, Taken, TokenCounter, Usage,
 };
 use crate::profile::{Profile, Slot, SlotName};
 
@@ -143,7 +143,7 @@ impl Flush {
         if let Some((answer, held_back)) = self.late.take() {
             return match reply {
                 Reply::Recorded(first) if first.text != answer.text => {
-                    self.release("another worker was faster".to_owned(), Duration::ZERO, false)
+                    self.release("another worker was faster".to_owned(), Duration::ZERO, Setback::Outage)
                 }
                 Reply::Recorded(_) => self.follow(*held_back),
                 reply => self.follow(reply),
@@ -369,9 +369,11 @@ impl Flush {
                 self.discard()
             }
             CommitReply::AppliedBefore(blobs) => self.drop_applied(&blobs),
-            CommitReply::Stale if self.replans >= MAX_REPLANS => {
-                self.release("the profile changes faster than it can be written".to_owned(), Duration::ZERO, false)
-            }
+            CommitReply::Stale if self.replans >= MAX_REPLANS => self.release(
+                "the profile changes faster than it can be written".to_owned(),
+                Duration::ZERO,
+                Setback::Outage,
+            ),
             CommitReply::Stale => {
                 self.replans += 1;
                 Step::ReadProfile
@@ -425,14 +427,14 @@ impl Flush {
         let reason = error.to_string();
         match error {
             ModelError::Unavailable { retry_after, .. } => {
-                self.release(reason, retry_after.unwrap_or(Duration::ZERO), false)
+                self.release(reason, retry_after.unwrap_or(Duration::ZERO), Setback::Outage)
             }
             ModelError::Refused(_) | ModelError::Unusable(_)
                 if attempts.saturating_add(1) >= self.tools.settings.max_attempts =>
             {
                 self.bury(reason)
             }
-            ModelError::Refused(_) | ModelError::Unusable(_) => self.release(reason, Duration::ZERO, true),
+            ModelError::Refused(_) | ModelError::Unusable(_) => self.release(reason, Duration::ZERO, Setback::Failure),
         }
     }
 
@@ -461,14 +463,14 @@ impl Flush {
         self.discard()
     }
 
-    fn release(&mut self, reason: String, at_least: Duration, counts: bool) -> Step {
+    fn release(&mut self, reason: String, at_least: Duration, setback: Setback) -> Step {
         let Some(batch) = &self.batch else { return Step::Done(FlushEnd::Failed { reason, level: self.level }) };
         #[expect(clippy::cast_precision_loss, reason = "luck needs no 64 bits")]
         let luck = (self.tools.ids.random().as_u128() >> 64) as u64 as f64 / u64::MAX as f64;
         let retry_in = self.tools.settings.backoff(batch.tries, luck).max(at_least);
         let flush_id = batch.flush_id;
         self.end = Some(FlushEnd::Failed { reason, level: self.level });
-        Step::Release(flush_id, self.token, Release { retry_in, counts })
+        Step::Release(flush_id, self.token, Release { retry_in, setback })
     }
 
     /// The project has used up its tokens. No failure, and nothing to wait for longer and longer: the batch is due at
@@ -477,7 +479,7 @@ impl Flush {
         let Some((flush_id, token)) = self.claim() else { return Step::Done(FlushEnd::Moved) };
         self.held = true;
         self.end = Some(FlushEnd::Failed { reason, level: self.level });
-        Step::Release(flush_id, token, Release { retry_in: Duration::ZERO, counts: false })
+        Step::Release(flush_id, token, Release { retry_in: Duration::ZERO, setback: Setback::Hold })
     }
 
     fn discard(&self) -> Step {
@@ -498,7 +500,7 @@ impl Flush {
             // claim ends, and whoever takes it finds the outcome, if there is one.
             Some(end @ (FlushEnd::Committed { .. } | FlushEnd::Failed { .. })) => Step::Done(end),
             Some(_) => Step::Done(FlushEnd::Failed { reason: format!("{what} is not available"), level: self.level }),
-            None => self.release(format!("{what} is not available"), Duration::ZERO, false),
+            None => self.release(format!("{what} is not available"), Duration::ZERO, Setback::Outage),
         }
     }
 }

@@ -80,7 +80,7 @@ pub struct Batch {
     pub blob_type: BlobType,
     /// Failed attempts that counted.
     pub attempts: u32,
-    /// Tries altogether that ended in a [`Journal::release`].
+    /// Tries that ended in a [`Journal::release`], whether they counted or not.
     pub tries: u32,
     /// True when a [`Journal::requeue`] made it: its blobs come from a dead letter.
     pub retried: bool,
@@ -123,13 +123,36 @@ pub enum Taken {
     Empty(Level),
 }
 
-/// How a claim is given back after a failure.
+/// How a claim is given back.
 #[derive(Clone, Copy, Debug)]
 pub struct Release {
     /// How long the batch waits before it is due again.
     pub retry_in: Duration,
-    /// Whether the failure counts against the attempts of the batch.
-    pub counts: bool,
+    /// Why it is given back.
+    pub setback: Setback,
+}
+
+/// Why a claim is given back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Setback {
+    /// The batch itself may be the reason: an attempt and a try more.
+    Failure,
+    /// Something that it needs was away: a try more.
+    Outage,
+    /// Nothing was tried.
+    Hold,
+}
+
+impl Setback {
+    /// What it adds to the attempts of the batch.
+    pub fn attempts(self) -> u8 {
+        u8::from(self == Self::Failure)
+    }
+
+    /// What it adds to the tries of the batch.
+    pub fn tries(self) -> u8 {
+        u8::from(self != Self::Hold)
+    }
 }
 
 /// Seals what remains of a batch under a new id.

@@ -19,7 +19,7 @@ pub use clock::{Clock, SystemClock};
 pub use counter::TokenCounter;
 pub use journal::{
     Append, Batch, Due, Entry, Holding, Journal, JournalError, Level, Release, Removed, Requeue, Requeued, Reseal,
-    Standing, Take, Taken,
+    Setback, Standing, Take, Taken,
 };
 pub use model::{Answer, LanguageModel, ModelError, Usage};
 pub use projects::{ListedUser, Project, ProjectStatus, Projects, TokenHash, UserOrder, UserQuery};

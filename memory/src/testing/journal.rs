@@ -335,8 +335,8 @@ impl Journal for MemoryJournal {
             let Some(open) = open else { return false };
             open.claim = None;
             open.ready_at = later(now, release.retry_in);
-            open.batch.tries += 1;
-            open.batch.attempts += u32::from(release.counts);
+            open.batch.tries += u32::from(release.setback.tries());
+            open.batch.attempts += u32::from(release.setback.attempts());
             true
         })
     }

@@ -181,11 +181,12 @@ pub(super) async fn release(
     ahead: i64,
 ) -> Result<bool, DatabaseError> {
     let sql = "UPDATE journal_batches
-        SET token = NULL, tries = tries + 1, attempts = attempts + $8,
+        SET token = NULL, tries = tries + $9, attempts = attempts + $8,
             ready_at = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $6 + $7
         WHERE project_id = $1 AND user_id = $2 AND incarnation = $3 AND flush_id = $4 AND token = $5";
     let update = query(sql).owner(owner).bind(flush_id.0).bind(token.0).bind(ahead).bind(length(release.retry_in));
-    Ok(update.bind(i64::from(release.counts)).execute(conn).await?.rows_affected() == 1)
+    let update = update.bind(i64::from(release.setback.attempts())).bind(i64::from(release.setback.tries()));
+    Ok(update.execute(conn).await?.rows_affected() == 1)
 }
 
 pub(super) async fn reseal(

@@ -180,7 +180,8 @@ impl Journal for RedisJournal {
         release: Release,
     ) -> Result<bool, JournalError> {
         let mut args = Args::default();
-        args.id(flush_id.0).id(token.0).length(release.retry_in).add(u8::from(release.counts));
+        args.id(flush_id.0).id(token.0).length(release.retry_in);
+        args.add(release.setback.attempts()).add(release.setback.tries());
         self.did(Repeat::Telling, &scripts::RELEASE, owner, &mut args).await
     }
 

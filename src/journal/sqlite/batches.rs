@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use memory::blob::BlobType;
 use memory::ids::{ClaimToken, FlushId, Owner};
-use memory::ports::{Batch, Entry, Level, Reseal, Take, Taken};
+use memory::ports::{Batch, Entry, Level, Reseal, Setback, Take, Taken};
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection, query, query_as};
@@ -149,13 +149,14 @@ pub(super) async fn release(
     owner: &Owner,
     flush_id: FlushId,
     token: ClaimToken,
-    counts: bool,
+    setback: Setback,
     ready_at: i64,
 ) -> Result<bool, DatabaseError> {
     let sql = "UPDATE journal_batches
-        SET token = NULL, ready_at = ?6, tries = tries + 1, attempts = attempts + ?7
+        SET token = NULL, ready_at = ?6, tries = tries + ?8, attempts = attempts + ?7
         WHERE project_id = ?1 AND user_id = ?2 AND incarnation = ?3 AND flush_id = ?4 AND token = ?5";
-    let update = query(sql).of(owner).bind(flush_id.0).bind(token.0).bind(ready_at).bind(counts);
+    let update = query(sql).of(owner).bind(flush_id.0).bind(token.0).bind(ready_at);
+    let update = update.bind(setback.attempts()).bind(setback.tries());
     Ok(update.execute(conn).await?.rows_affected() == 1)
 }
 

@@ -102,7 +102,7 @@ impl Journal for SqliteJournal {
         let write = self.database.write(move |conn| {
             Box::pin(async move {
                 let ready_at = micros(clock.now()).saturating_add(length(release.retry_in));
-                batches::release(conn, &owner, flush_id, token, release.counts, ready_at).await
+                batches::release(conn, &owner, flush_id, token, release.setback, ready_at).await
             })
         });
         Ok(write.await?)

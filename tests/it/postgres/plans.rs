@@ -5,7 +5,7 @@ use std::time::Instant;
 use memory::blob::{BlobType, NewBlob};
 use memory::event::EventTag;
 use memory::ids::{BlobId, ClaimToken, EventId};
-use memory::ports::{Clock, EventFilter, Holding, Page, Release, Reseal, Standing, SystemClock, Take, Taken};
+use memory::ports::{Clock, EventFilter, Holding, Page, Release, Reseal, Setback, Standing, SystemClock, Take, Taken};
 use sqlx::raw_sql;
 
 use super::sharing::{chat, commit};
@@ -113,7 +113,7 @@ async fn use_journal(journal: &dyn Journal, owner: &Owner) {
     };
     assert!(journal.reseal(owner, &reseal).await.unwrap());
     assert_eq!(journal.blob_ids(owner, BlobType::Chat, Standing::Sealed).await.unwrap().len(), 19);
-    let release = Release { retry_in: hour, counts: true };
+    let release = Release { retry_in: hour, setback: Setback::Failure };
     assert!(journal.release(owner, reseal.new_flush_id, take.token, release).await.unwrap());
     journal.discard(owner, reseal.new_flush_id).await.unwrap();
     assert!(journal.blob(owner, id(BlobId)).await.unwrap().is_none());

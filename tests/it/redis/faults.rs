@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memory::blob::BlobType;
-use memory::ports::{Journal as _, JournalError, Level, Release, Removed, Standing, Taken};
+use memory::ports::{Journal as _, JournalError, Level, Release, Removed, Setback, Standing, Taken};
 use powermemo::journal::redis::{RedisDatabase, RedisJournal, RedisOptions};
 use tokio::task::JoinSet;
 
@@ -221,7 +221,7 @@ async fn a_full_redis_says_so_and_can_be_emptied() {
     ask.max_tokens = u64::MAX;
     let Taken::Batch(batch, _) = journal.take(&owner, &ask).await.unwrap() else { panic!() };
     assert!(journal.renew(&owner, batch.flush_id, ask.token, ask.lease).await.unwrap());
-    let release = Release { retry_in: Duration::ZERO, counts: false };
+    let release = Release { retry_in: Duration::ZERO, setback: Setback::Outage };
     assert!(journal.release(&owner, batch.flush_id, ask.token, release).await.unwrap());
     journal.discard(&owner, batch.flush_id).await.unwrap();
     until("there is room again", async || journal.append(&owner, &large()).await.ok()).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use memory::ids::Owner;
-use memory::ports::{Journal as _, JournalError, Release, Removed, Requeue, Requeued, Reseal, Taken};
+use memory::ports::{Journal as _, JournalError, Release, Removed, Requeue, Requeued, Reseal, Setback, Taken};
 use powermemo::journal::redis::{Fsync, OpenError, RedisDatabase, RedisJournal, RedisOptions};
 
 use super::{blob, owner, take, until};
@@ -213,7 +213,7 @@ async fn every_step_fits_a_cluster() {
     let new_flush_id = take().flush_id;
     let reseal = Reseal { flush_id: batch.flush_id, new_flush_id, drop: vec![blobs[0].id], token: Some(ask.token) };
     assert!(journal.reseal(&owner, &reseal).await.unwrap());
-    let release = Release { retry_in: Duration::ZERO, counts: true };
+    let release = Release { retry_in: Duration::ZERO, setback: Setback::Failure };
     assert!(journal.release(&owner, new_flush_id, ask.token, release).await.unwrap());
     let holding = journal.holding(&owner).await.unwrap();
     journal.discard(&owner, new_flush_id).await.unwrap();

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::kit::{Kit, assert_about, blob, owner_in, reseal, secs, take};
 use crate::blob::BlobType;
 use crate::ids::{BlobId, ClaimToken, FlushId, IdSource, SystemIds};
-use crate::ports::{Level, Release, Removed, Standing, Taken};
+use crate::ports::{Level, Release, Removed, Setback, Standing, Taken};
 use crate::testing::texts;
 
 pub async fn appends_count_and_order(kit: Kit) {
@@ -40,7 +40,7 @@ pub async fn an_unused_journal_answers(kit: Kit) {
     assert_eq!(kit.take(&owner, &take()).await, Taken::Empty(Level::default()));
     assert!(!journal.renew(&owner, flush_id, token, secs(1)).await.unwrap());
     assert!(!journal.reseal(&owner, &reseal(flush_id, &[id], None)).await.unwrap());
-    let release = Release { retry_in: secs(1), counts: true };
+    let release = Release { retry_in: secs(1), setback: Setback::Failure };
     assert!(!journal.release(&owner, flush_id, token, release).await.unwrap());
     journal.discard(&owner, flush_id).await.unwrap();
     assert_eq!(journal.blob_ids(&owner, BlobType::Chat, Standing::Sealed).await.unwrap(), []);

@@ -3,6 +3,7 @@
 use super::kit::{Claimed, Kit, LEASE, assert_about, blob, reseal, secs, take};
 use crate::blob::BlobType;
 use crate::ids::{ClaimToken, FlushId, IdSource, Owner, SystemIds};
+use crate::ports::Setback::{Failure, Outage};
 use crate::ports::{Removed, Take, Taken};
 
 /// An owner with three blobs in a claimed batch.
@@ -84,7 +85,7 @@ pub async fn a_reseal_needs_the_present_claim(kit: Kit) {
     let ask = reseal(first.batch.flush_id, &first.ids()[..1], Some(ClaimToken(SystemIds.random())));
     assert!(!kit.journal.reseal(&owner, &ask).await.unwrap());
     assert_eq!(kit.sealed(&owner).await, first.ids());
-    assert!(kit.release(&owner, &first, secs(0), false).await);
+    assert!(kit.release(&owner, &first, secs(0), Outage).await);
     let late = reseal(first.batch.flush_id, &first.ids()[..1], Some(first.token));
     assert!(!kit.journal.reseal(&owner, &late).await.unwrap(), "the claim was given back");
     assert_eq!(kit.sealed(&owner).await, first.ids());
@@ -137,9 +138,9 @@ pub async fn a_reseal_to_empty_discards(kit: Kit) {
 
 pub async fn a_reseal_keeps_attempts(kit: Kit) {
     let (owner, first) = claimed(&kit).await;
-    assert!(kit.release(&owner, &first, secs(0), true).await);
+    assert!(kit.release(&owner, &first, secs(0), Failure).await);
     let second = kit.claim(&owner, take()).await;
-    assert!(kit.release(&owner, &second, secs(0), false).await);
+    assert!(kit.release(&owner, &second, secs(0), Outage).await);
     let ask = reseal(first.batch.flush_id, &first.ids()[..1], None);
     assert!(kit.journal.reseal(&owner, &ask).await.unwrap());
     let third = kit.claim(&owner, take()).await;

@@ -2,6 +2,7 @@
 
 use super::kit::{Claimed, Kit, LEASE, assert_about, reseal, secs, take};
 use crate::ids::{ClaimToken, FlushId, IdSource, Owner, SystemIds};
+use crate::ports::Setback::{Failure, Hold, Outage};
 use crate::ports::Take;
 
 /// An owner with one blob in a claimed batch.
@@ -32,12 +33,12 @@ pub async fn a_stale_token_does_nothing(kit: Kit) {
     kit.advance(LEASE + secs(10)).await;
     let second = kit.claim(&owner, take()).await;
     assert!(!kit.renew(&owner, &first).await);
-    assert!(!kit.release(&owner, &first, secs(0), true).await);
+    assert!(!kit.release(&owner, &first, secs(0), Failure).await);
     let late = reseal(first.batch.flush_id, &[], Some(first.token));
     assert!(!kit.journal.reseal(&owner, &late).await.unwrap());
     assert_about(kit.busy(&owner, take()).await, LEASE);
     assert!(kit.renew(&owner, &second).await, "the present claim has lost nothing");
-    assert!(kit.release(&owner, &second, secs(0), false).await);
+    assert!(kit.release(&owner, &second, secs(0), Outage).await);
     let third = kit.claim(&owner, take()).await;
     assert_eq!((third.batch.attempts, third.batch.tries), (0, 1));
 }
@@ -48,7 +49,7 @@ pub async fn an_expired_claim_goes_on_until_taken_over(kit: Kit) {
     assert!(kit.renew(&owner, &first).await, "nobody took it over");
     assert_about(kit.busy(&owner, take()).await, LEASE);
     kit.advance(LEASE + secs(10)).await;
-    assert!(kit.release(&owner, &first, secs(300), true).await);
+    assert!(kit.release(&owner, &first, secs(300), Failure).await);
     assert_about(kit.busy(&owner, take()).await, secs(300));
     let again = kit.claim(&owner, Take { ignore_backoff: true, ..take() }).await;
     assert_eq!((again.batch.attempts, again.batch.tries), (1, 1));
@@ -82,7 +83,7 @@ pub async fn renewing_needs_flush_and_token(kit: Kit) {
 
 pub async fn a_release_makes_the_batch_wait(kit: Kit) {
     let (owner, first) = claimed(&kit).await;
-    assert!(kit.release(&owner, &first, secs(300), false).await);
+    assert!(kit.release(&owner, &first, secs(300), Outage).await);
     assert_about(kit.busy(&owner, take()).await, secs(300));
     assert!(!kit.renew(&owner, &first).await, "the claim was given back");
     kit.advance(secs(310)).await;
@@ -91,8 +92,8 @@ pub async fn a_release_makes_the_batch_wait(kit: Kit) {
 
 pub async fn a_release_counts_what_it_is_told(kit: Kit) {
     let (owner, mut claimed) = claimed(&kit).await;
-    for (counts, attempts, tries) in [(true, 1, 1), (false, 1, 2), (true, 2, 3)] {
-        assert!(kit.release(&owner, &claimed, secs(0), counts).await);
+    for (setback, attempts, tries) in [(Failure, 1, 1), (Outage, 1, 2), (Hold, 1, 2), (Failure, 2, 3)] {
+        assert!(kit.release(&owner, &claimed, secs(0), setback).await);
         claimed = kit.claim(&owner, take()).await;
         assert_eq!((claimed.batch.attempts, claimed.batch.tries), (attempts, tries));
     }
@@ -100,8 +101,8 @@ pub async fn a_release_counts_what_it_is_told(kit: Kit) {
 
 pub async fn a_release_happens_once(kit: Kit) {
     let (owner, first) = claimed(&kit).await;
-    assert!(kit.release(&owner, &first, secs(300), true).await);
-    assert!(!kit.release(&owner, &first, secs(0), true).await);
+    assert!(kit.release(&owner, &first, secs(300), Failure).await);
+    assert!(!kit.release(&owner, &first, secs(0), Failure).await);
     assert_about(kit.busy(&owner, take()).await, secs(300));
     kit.advance(secs(310)).await;
     let again = kit.claim(&owner, take()).await;
@@ -110,7 +111,7 @@ pub async fn a_release_happens_once(kit: Kit) {
 
 pub async fn backoff_can_be_ignored(kit: Kit) {
     let (owner, first) = claimed(&kit).await;
-    assert!(kit.release(&owner, &first, secs(300), true).await);
+    assert!(kit.release(&owner, &first, secs(300), Failure).await);
     let again = kit.claim(&owner, Take { ignore_backoff: true, ..take() }).await;
     assert_eq!(again.ids(), first.ids());
     assert_about(kit.busy(&owner, take()).await, LEASE);

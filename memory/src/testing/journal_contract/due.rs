@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::kit::{Kit, LEASE, blob, secs, take};
 use crate::blob::BlobType;
 use crate::ids::Owner;
+use crate::ports::Setback::{Failure, Outage};
 use crate::ports::{Due, Take};
 
 fn chats(owner: &Owner) -> Due {
@@ -64,7 +65,7 @@ pub async fn a_batch_is_due_when_its_wait_is_over(kit: Kit) {
     kit.put(&owner, &summary).await;
     kit.chat(&owner, 1).await;
     let first = kit.claim(&owner, Take { blob_type: BlobType::Summary, ..take() }).await;
-    assert!(kit.release(&owner, &first, secs(300), true).await);
+    assert!(kit.release(&owner, &first, secs(300), Failure).await);
     kit.advance(secs(290)).await;
     assert_eq!(kit.due(secs(10), 10).await, [], "it waits, and what is behind it waits with it");
     kit.advance(secs(20)).await;
@@ -92,7 +93,7 @@ pub async fn batches_and_buffers_are_ordered_together(kit: Kit) {
     kit.chat(&early, 1).await;
     kit.chat(&batch, 1).await;
     let claimed = kit.claim(&batch, take()).await;
-    assert!(kit.release(&batch, &claimed, secs(150), false).await);
+    assert!(kit.release(&batch, &claimed, secs(150), Outage).await);
     kit.advance(secs(100)).await;
     kit.chat(&late, 1).await;
     kit.advance(secs(200)).await;
@@ -157,7 +158,7 @@ pub async fn what_is_due_is_paged(kit: Kit) {
         kit.chat(&owner, 1).await;
         if number % 3 == 0 {
             let claimed = kit.claim(&owner, take()).await;
-            assert!(kit.release(&owner, &claimed, secs(0), false).await);
+            assert!(kit.release(&owner, &claimed, secs(0), Outage).await);
         }
         order.push(chats(&owner));
         kit.advance(secs(10)).await;

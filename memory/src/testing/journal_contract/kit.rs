@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use crate::blob::{BlobType, NewBlob};
 use crate::ids::{BlobId, ClaimToken, FlushId, IdSource, Incarnation, Owner, ProjectId, SystemIds, UserId, UserKey};
-use crate::ports::{Append, Batch, Due, Journal, Level, Release, Reseal, Standing, Take, Taken};
+use crate::ports::{Append, Batch, Due, Journal, Level, Release, Reseal, Setback, Standing, Take, Taken};
 
 /// How far a duration may be off: what a journal with a clock of its own may spend between two steps of a case.
 pub const SLACK: Duration = Duration::from_secs(5);
@@ -163,8 +163,8 @@ impl Kit {
         self.journal.renew(owner, claimed.batch.flush_id, claimed.token, LEASE).await.unwrap()
     }
 
-    pub(super) async fn release(&self, owner: &Owner, claimed: &Claimed, retry_in: Duration, counts: bool) -> bool {
-        let release = Release { retry_in, counts };
+    pub(super) async fn release(&self, owner: &Owner, claimed: &Claimed, retry_in: Duration, setback: Setback) -> bool {
+        let release = Release { retry_in, setback };
         self.journal.release(owner, claimed.batch.flush_id, claimed.token, release).await.unwrap()
     }
 

@@ -3,7 +3,7 @@
 use super::kit::{Kit, LEASE, blob, owner_in, reseal, secs, take};
 use crate::blob::BlobType;
 use crate::ids::Owner;
-use crate::ports::{Holding, Release, Standing, Take};
+use crate::ports::{Holding, Release, Setback, Standing, Take};
 
 async fn holding(kit: &Kit, owner: &Owner) -> Holding {
     let mut holding = kit.journal.holding(owner).await.unwrap();
@@ -19,7 +19,7 @@ async fn rich(kit: &Kit) -> Owner {
     }
     kit.put(&owner, &blob(BlobType::Doc, 9)).await;
     let claimed = kit.claim(&owner, Take { max_blobs: 2, ..take() }).await;
-    let release = Release { retry_in: secs(0), counts: true };
+    let release = Release { retry_in: secs(0), setback: Setback::Failure };
     let done = kit.journal.release(&owner, claimed.batch.flush_id, claimed.token, release).await.unwrap();
     assert!(done);
     owner

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use super::kit::{Kit, blob, next_life, owner_in, reseal, secs, take};
 use crate::blob::BlobType;
 use crate::ids::{IdSource, Owner, ProjectId, SystemIds};
+use crate::ports::Setback::Failure;
 use crate::ports::{JournalError, Level, Removed, Standing, Take, Taken};
 
 /// Asserts that nothing is held of an owner.
@@ -40,7 +41,7 @@ pub async fn a_purge_removes_everything(kit: Kit) {
         assert_eq!(kit.journal.remove(&owner, id).await.unwrap(), Removed::Unknown);
     }
     assert!(!kit.renew(&owner, &claimed).await);
-    assert!(!kit.release(&owner, &claimed, secs(0), true).await);
+    assert!(!kit.release(&owner, &claimed, secs(0), Failure).await);
     let ask = reseal(claimed.batch.flush_id, &[], Some(claimed.token));
     assert!(!kit.journal.reseal(&owner, &ask).await.unwrap());
     kit.discard(&owner, claimed.batch.flush_id).await;
@@ -147,7 +148,7 @@ pub async fn the_batch_of_another_owner_cannot_be_touched(kit: Kit) {
     let claimed = kit.claim(&theirs, Take { lease: secs(600), ..take() }).await;
     let flush_id = claimed.batch.flush_id;
     assert!(!kit.renew(&mine, &claimed).await);
-    assert!(!kit.release(&mine, &claimed, secs(0), true).await);
+    assert!(!kit.release(&mine, &claimed, secs(0), Failure).await);
     for token in [None, Some(claimed.token)] {
         assert!(!kit.journal.reseal(&mine, &reseal(flush_id, &[blob], token)).await.unwrap());
     }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::kit::{Kit, blob, reseal, secs, take};
 use crate::blob::{BlobType, NewBlob};
 use crate::ids::{FlushId, IdSource, Owner, SystemIds};
-use crate::ports::{Due, JournalError, Release, Requeue, Requeued, Take};
+use crate::ports::{Due, JournalError, Release, Requeue, Requeued, Setback, Take};
 
 fn requeue(blobs: &[NewBlob]) -> Requeue {
     let appended = |n: i64| Timestamp::from_second(1_700_000_000 + n).unwrap();
@@ -87,7 +87,7 @@ pub async fn a_requeued_batch_stays_one(kit: Kit) {
     let drop = [asked.blobs[0].0.id];
     let anew = reseal(first.batch.flush_id, &drop, Some(first.token));
     assert!(kit.journal.reseal(&owner, &anew).await.unwrap());
-    let release = Release { retry_in: secs(0), counts: true };
+    let release = Release { retry_in: secs(0), setback: Setback::Failure };
     assert!(kit.journal.release(&owner, anew.new_flush_id, first.token, release).await.unwrap());
     let second = kit.claim(&owner, take()).await;
     assert_eq!((second.batch.retried, second.batch.attempts), (true, 1));

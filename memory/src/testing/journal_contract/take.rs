@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use super::kit::{Kit, LEASE, blob, secs, take};
 use crate::blob::BlobType;
 use crate::ids::{BlobId, Owner};
+use crate::ports::Setback::{Failure, Outage};
 use crate::ports::{Level, Take, Taken};
 
 async fn chats<const N: usize>(kit: &Kit, owner: &Owner, tokens: [u32; N]) -> [BlobId; N] {
@@ -101,7 +102,7 @@ pub async fn one_batch_per_owner_over_all_types(kit: Kit) {
     let summaries = || Take { blob_type: BlobType::Summary, ..take() };
     let first = kit.claim(&owner, take()).await;
     kit.busy(&owner, summaries()).await;
-    assert!(kit.release(&owner, &first, secs(0), false).await);
+    assert!(kit.release(&owner, &first, secs(0), Outage).await);
     let again = kit.claim(&owner, summaries()).await;
     assert_eq!((again.ids(), again.batch.blob_type), (vec![chat], BlobType::Chat));
     assert_eq!(again.batch.flush_id, first.batch.flush_id, "an open batch keeps its id");
@@ -115,7 +116,7 @@ pub async fn appends_go_on_beside_a_batch(kit: Kit) {
     let first = kit.claim(&owner, take()).await;
     let append = kit.put(&owner, &blob(BlobType::Chat, 4)).await;
     assert_eq!((append.level.blobs, append.level.tokens), (1, 4));
-    assert!(kit.release(&owner, &first, secs(0), true).await);
+    assert!(kit.release(&owner, &first, secs(0), Failure).await);
     let again = kit.claim(&owner, take()).await;
     assert_eq!(again.ids(), [sealed], "a batch does not grow");
     assert_eq!(again.level, append.level);
