@@ -25,6 +25,9 @@ const MAX_EARLY_ALLOCATION: usize = 64 * 1024;
 /// What is read of a body beyond its limit, in bytes, before its client is cut off.
 const MAX_DISCARDED: usize = 64 << 20;
 
+/// Keys and values in a body at most. Each takes some 80 bytes of memory, however short it is.
+const MAX_VALUES: usize = 1_000_000;
+
 /// The largest body, in bytes (`max_body_bytes`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BodyLimit(pub(super) usize);
@@ -95,6 +98,10 @@ impl FromRequest for Body {
                 .await
                 .map_err(|_| Failure::TooSlow { limit: BODY_TIMEOUT })??;
             let text = text(bytes)?;
+            // Each value but the last has a sign behind it: most bodies need no look.
+            if text.len() > 2 * MAX_VALUES && values(&text) > MAX_VALUES {
+                return Err(Failure::TooManyValues { limit: MAX_VALUES });
+            }
             Ok(Self { text, is_json })
         })
     }
@@ -123,6 +130,21 @@ async fn read(mut payload: Payload, declared: usize, limit: usize) -> Result<Vec
 fn text(mut bytes: Vec<u8>) -> Result<String, Failure> {
     repair_escapes(&mut bytes);
     String::from_utf8(bytes).map_err(|_| Failure::Unreadable("the body is not valid UTF-8"))
+}
+
+/// How many keys and values JSON has, at most: the signs that stand before one, outside of strings.
+fn values(json: &str) -> usize {
+    let (mut count, mut in_string, mut escaped) = (1, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b',' | b':' | b'[' | b'{' if !in_string => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 fn header_text(request: &HttpRequest, name: header::HeaderName) -> Option<&str> {
@@ -210,6 +232,22 @@ mod tests {
         assert!(extract(TestRequest::post().set_payload("0123456789")).await.is_ok());
         let over = extract(TestRequest::post().set_payload("0123456789a")).await;
         assert!(matches!(over, Err(Failure::TooLarge { limit: 10 })), "{over:?}");
+    }
+
+    #[actix_web::test]
+    async fn bodies_have_so_many_values_and_any_text() {
+        let body = async |text: String| {
+            let limit = web::Data::new(BodyLimit(16 << 20));
+            let (request, mut payload) = TestRequest::post().app_data(limit).set_payload(text).to_http_parts();
+            Body::from_request(&request, &mut payload).await
+        };
+        let many = |count: usize| format!("[{}1]", "1,".repeat(count - 2));
+        assert!(body(many(MAX_VALUES)).await.is_ok());
+        for over in [many(MAX_VALUES + 1), format!("[{}1]", "{},".repeat(MAX_VALUES))] {
+            assert!(matches!(body(over).await, Err(Failure::TooManyValues { .. })));
+        }
+        let text = format!(r#"["\\\"{}"]"#, "[,{:".repeat(MAX_VALUES));
+        assert!(body(text).await.is_ok());
     }
 
     #[actix_web::test]

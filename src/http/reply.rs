@@ -65,6 +65,11 @@ pub(super) enum Failure {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// The body is made of more values than a server wants to hold: HTTP 413.
+    TooManyValues {
+        /// The limit.
+        limit: usize,
+    },
     /// The body came too slowly: HTTP 408.
     TooSlow {
         /// The limit.
@@ -143,7 +148,7 @@ impl Failure {
         match self {
             Self::Invalid(_) => http(StatusCode::UNPROCESSABLE_ENTITY),
             Self::Unreadable(_) => http(StatusCode::BAD_REQUEST),
-            Self::TooLarge { .. } => http(StatusCode::PAYLOAD_TOO_LARGE),
+            Self::TooLarge { .. } | Self::TooManyValues { .. } => http(StatusCode::PAYLOAD_TOO_LARGE),
             Self::TooSlow { .. } => http(StatusCode::REQUEST_TIMEOUT),
             Self::Unauthorized { .. } => http(StatusCode::UNAUTHORIZED),
             Self::Forbidden(_) => http(StatusCode::FORBIDDEN),
@@ -174,6 +179,9 @@ impl Failure {
             Self::Invalid(problems) => problems.sentence(),
             Self::Unreadable(why) | Self::Forbidden(why) => (*why).to_owned(),
             Self::TooLarge { limit } => format!("the body is larger than max_body_bytes ({limit})"),
+            Self::TooManyValues { limit } => {
+                format!("the body has more than {limit} keys and values, a fixed limit; send it in parts")
+            }
             Self::TooSlow { limit } => format!("the body did not come within {} s", limit.as_secs()),
             Self::Unauthorized { route } => {
                 let what = route.as_deref().unwrap_or("this path");

@@ -38,9 +38,10 @@ pub(super) fn of(answers: &Answers) -> Responses {
         all = all.response("422", malformed());
     }
     if answers.body {
-        all = all
-            .response("408", failed("The body did not come in time."))
-            .response("413", failed("The body is larger than `max_body_bytes`."));
+        all = all.response("408", failed("The body did not come in time.")).response(
+            "413",
+            failed("The body is larger than `max_body_bytes`, or has more than 1,000,000 keys and values."),
+        );
     }
     all.response(
         "429",
