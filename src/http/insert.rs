@@ -9,14 +9,14 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::PartialSchema as _;
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Type};
-use utoipa::openapi::{KnownFormat, RefOr, Schema, SchemaFormat};
+use utoipa::openapi::{RefOr, Schema};
 
 use super::body::Body;
 use super::input::{BLOB_TYPES, Input};
 use super::invalid::{Problems, Step};
 use super::messages::{self, Object};
 use super::node::Node;
-use super::openapi::parameters::{nullable, typed};
+use super::openapi::parameters::{OWN_ID_PATTERN, nullable, typed};
 use super::reply::Failure;
 use super::{parse, stamp};
 
@@ -187,7 +187,7 @@ fn transcript(item: &Node<'_>, problems: &mut Problems) -> TranscriptStamp {
 /// The schema of an insert.
 pub(super) fn schema() -> ObjectBuilder {
     let fields = nullable(Type::Object);
-    let own_id = nullable(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+    let own_id = nullable(Type::String).pattern(Some(OWN_ID_PATTERN));
     ObjectBuilder::new()
         .property("blob_type", BlobType::schema())
         .property("blob_data", data_schema())

@@ -119,7 +119,7 @@ impl<'v> Node<'v> {
         if self.value == Some(&Value::Null) {
             return None;
         }
-        self.required(problems, "int_type", msg, |v| v.as_u64().filter(|number| *number <= most).map(Some))
+        self.required(problems, "int_type", msg, |v| whole(v).filter(|number| *number <= most).map(Some))
     }
 
     /// Any object.
@@ -209,6 +209,13 @@ impl<'v> Node<'v> {
     }
 }
 
+/// A whole number, however it is written: 3.0 is one.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and in range")]
+fn whole(value: &Value) -> Option<u64> {
+    let in_range = |number: &f64| number.fract() == 0.0 && (0.0..9e18).contains(number);
+    value.as_u64().or_else(|| value.as_f64().filter(in_range).map(|number| number as u64))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -265,5 +272,21 @@ mod tests {
         assert!(problems.is_empty());
         root.get("absent").nullable_map(&mut problems);
         assert_eq!(kinds(&problems), ["missing"]);
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_as_any_number() {
+        let read = |value: Value| {
+            let (body, mut problems) = (json!({"n": value}), Problems::default());
+            let number = Node::root(&body, vec![]).get("n").nullable_whole(&mut problems, 1 << 53, "whole");
+            problems.is_empty().then_some(number)
+        };
+        for (value, number) in [(json!(3), 3), (json!(3.0), 3), (json!(1e3), 1_000), (json!(-0.0), 0)] {
+            assert_eq!(read(value), Some(Some(number)));
+        }
+        assert_eq!(read(Value::Null), Some(None));
+        for wrong in [json!(3.5), json!(-1), json!(-1.0), json!(1e300), json!("3"), json!((1_u64 << 53) + 1)] {
+            assert_eq!(read(wrong.clone()), None, "{wrong}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
-use utoipa::openapi::{KnownFormat, RefOr, Required, Schema, SchemaFormat};
+use utoipa::openapi::{RefOr, Required, Schema};
 
 use memory::blob::BlobType;
 
@@ -18,6 +18,10 @@ pub(in crate::http) const ID_PATTERN: &str = concat!(
 pub(in crate::http) fn typed(kind: Type) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(kind)
 }
+
+/// The pattern of an id of any version, spelled as in [`ID_PATTERN`].
+pub(in crate::http) const OWN_ID_PATTERN: &str =
+    "^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32})$";
 
 /// The schema of an id that a client may choose.
 pub(in crate::http) fn id_schema() -> Object {
@@ -46,7 +50,7 @@ pub(in crate::http) fn id(name: &str, says: &str) -> Parameter {
 
 /// An id of the path that only the server gives out.
 pub(in crate::http) fn own_id(name: &str, says: &str) -> Parameter {
-    in_path(name, says, typed(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))))
+    in_path(name, says, typed(Type::String).pattern(Some(OWN_ID_PATTERN)))
 }
 
 /// The project of the path.
