@@ -108,7 +108,8 @@ impl StoreHarness for Shared {
             + (SELECT count(*) FROM applied_blobs WHERE project_id = $1 AND user_id = $2)
             + (SELECT count(*) FROM dead_letters WHERE project_id = $1 AND user_id = $2)
             + (SELECT count(*) FROM dead_letter_blobs WHERE project_id = $1 AND user_id = $2)
-            + (SELECT count(*) FROM recorded_answers WHERE project_id = $1 AND user_id = $2)";
+            + (SELECT count(*) FROM recorded_answers WHERE project_id = $1 AND user_id = $2)
+            + (SELECT count(*) FROM adopted_rows WHERE project_id = $1 AND user_id = $2)";
         let count = sqlx::query_scalar::<_, i64>(sql).bind(key.project.as_str().to_owned()).bind(key.user.0);
         u64::try_from(count.fetch_one(&mut self.connect().await).await.unwrap()).unwrap()
     }

@@ -115,6 +115,7 @@ impl StoreHarness for Embedded {
             "SELECT count(*) FROM dead_letters WHERE project_id = ?1 AND user_id = ?2",
             "SELECT count(*) FROM dead_letter_blobs WHERE project_id = ?1 AND user_id = ?2",
             "SELECT count(*) FROM recorded_answers WHERE project_id = ?1 AND user_id = ?2",
+            "SELECT count(*) FROM adopted_rows WHERE project_id = ?1 AND user_id = ?2",
         ] {
             let count = sqlx::query_scalar::<_, u32>(sql).bind(key.project.as_str().to_owned()).bind(key.user.0);
             rows += u64::from(count.fetch_one(&mut conn).await.unwrap());

@@ -122,6 +122,9 @@ pub trait Projects: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
+    /// Stores a project as it is, unless there is one of its name: then the answer is false. It may have users already.
+    async fn adopt_project(&self, project: &Project) -> Result<bool, StoreError>;
+
     /// Reads a project.
     async fn project(&self, id: &ProjectId) -> Result<Option<Project>, StoreError>;
 

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::blob::{BlobType, NewBlob};
 use crate::event::{Event, EventTag, Gist};
 use crate::ids::{BlobId, EventId, FlushId, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
-use crate::ports::{Answer, Usage};
+use crate::ports::{Adoption, Answer, Legacy, Usage};
 use crate::profile::{Profile, SlotWrite};
 use crate::usage::Used;
 
@@ -268,8 +268,8 @@ pub struct DeadLetterHead {
 
 /// The system of record.
 ///
-/// Each method is one transaction. Every change of profile or events adds one to the user's revision; a commit adds
-/// one however much it changes, and none when it changes neither (it is empty, or a client overruled all of it).
+/// Each method is one transaction. Every change of profile or events adds one to the user's revision; a commit or an
+/// adoption adds one however much it changes, and none when it changes neither (it is empty, or a client overruled all of it).
 /// Of events and blobs of one instant, the one that was stored last is the newest. A method that is given an unknown user changes nothing and says so with `false`, `None`, an empty list or
 /// [`Written::Unknown`]. Errors are those of [`StoreError`].
 #[async_trait]
@@ -291,6 +291,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Deletes a user and all its rows, and leaves a purge order. Returns the life that ended.
     async fn delete_user(&self, key: &UserKey, now: Timestamp) -> Result<Option<Incarnation>, StoreError>;
+
+    /// Takes over what another service remembered of a user, who is created as `incarnation` unless it lives. Of the
+    /// slots, events and blobs those are stored, as they are, that were never taken over for this user before and of
+    /// whose ids nothing is here: so it may be repeated, and what was changed or deleted here since stays as it is. So
+    /// does the data of a user who lives. While there is a tombstone of the id, nothing is taken over, neither for the
+    /// user who is gone nor for one made anew. New slots get an entry in their history, as those that a client adds.
+    async fn adopt(
+        &self,
+        key: &UserKey,
+        incarnation: Incarnation,
+        legacy: &Legacy,
+        now: Timestamp,
+    ) -> Result<Adoption, StoreError>;
 
     /// Purge orders that were not carried out yet, oldest first.
     async fn purge_orders(&self, limit: u32) -> Result<Vec<Owner>, StoreError>;

@@ -1,5 +1,6 @@
 //! Stand-ins for the ports, and the contract suites that every adapter must pass. For tests only.
 
+mod adoption;
 mod clock;
 mod faults;
 mod journal;

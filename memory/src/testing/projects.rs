@@ -75,6 +75,14 @@ impl Projects for MemoryStore {
         })
     }
 
+    async fn adopt_project(&self, project: &Project) -> Result<bool, StoreError> {
+        self.call(|state| {
+            let is_new = !state.projects.contains_key(&project.id);
+            state.projects.entry(project.id.clone()).or_insert_with(|| project.clone());
+            is_new
+        })
+    }
+
     async fn project(&self, id: &ProjectId) -> Result<Option<Project>, StoreError> {
         self.call(|state| state.projects.get(id).cloned())
     }

@@ -12,8 +12,8 @@ use crate::blob::BlobType;
 use crate::event::{Event, Gist};
 use crate::ids::{BlobId, EventId, FlushId, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
 use crate::ports::{
-    Answer, Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushRecord, NewSlot, Page, Project,
-    SlotChange, Store, StoreError, StoredBlob, User, Written,
+    Adoption, Answer, Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushRecord, Legacy, NewSlot, Page,
+    Project, SlotChange, Store, StoreError, StoredBlob, User, Written,
 };
 use crate::profile::Profile;
 use crate::usage::{Used, day_of};
@@ -28,12 +28,12 @@ pub(super) struct State {
     pub(super) projects: BTreeMap<ProjectId, Project>,
     pub(super) usage: BTreeMap<(ProjectId, Date), Used>,
     /// In order of deletion.
-    tombstones: Vec<Tombstone>,
+    pub(super) tombstones: Vec<Tombstone>,
 }
 
 #[derive(Debug)]
-struct Tombstone {
-    owner: Owner,
+pub(super) struct Tombstone {
+    pub(super) owner: Owner,
     purged_at: Option<Timestamp>,
 }
 
@@ -170,6 +170,16 @@ impl Store for MemoryStore {
 
     async fn delete_user(&self, key: &UserKey, _now: Timestamp) -> Result<Option<Incarnation>, StoreError> {
         self.call(|state| state.delete_user(key))
+    }
+
+    async fn adopt(
+        &self,
+        key: &UserKey,
+        incarnation: Incarnation,
+        legacy: &Legacy,
+        now: Timestamp,
+    ) -> Result<Adoption, StoreError> {
+        self.call(|state| state.adopt(key, incarnation, legacy, now))
     }
 
     async fn purge_orders(&self, limit: u32) -> Result<Vec<Owner>, StoreError> {

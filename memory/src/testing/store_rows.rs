@@ -1,6 +1,7 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::event::{Event, EventTag, Gist};
 use crate::ids::{BlobId, EventId, FlushId, SlotId};
@@ -64,6 +65,8 @@ pub struct UserRows {
     pub dead: BTreeMap<FlushId, Letter>,
     /// The recorded answers by flush and part, and when they were recorded.
     pub answers: BTreeMap<(FlushId, u32), (Answer, Timestamp)>,
+    /// The slots, events and blobs that were taken over from another service, whatever became of them.
+    pub adopted: BTreeSet<Uuid>,
 }
 
 impl UserRows {
@@ -78,6 +81,7 @@ impl UserRows {
             + self.applied.len()
             + self.dead.len()
             + self.answers.len()
+            + self.adopted.len()
     }
 
     /// Counts a change of profile or events.
@@ -87,7 +91,7 @@ impl UserRows {
         }
     }
 
-    fn log(&mut self, action: &'static str, author: Author, slot: &Slot, at: Timestamp) {
+    pub(super) fn log(&mut self, action: &'static str, author: Author, slot: &Slot, at: Timestamp) {
         self.history.push(HistoryRow { action, author, slot: slot.clone(), at });
     }
 

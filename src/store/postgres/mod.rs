@@ -4,6 +4,7 @@
 //! `rows` knows how values stand in the tables, `meta` and `presence` are for start-up. The other files hold the SQL, one
 //! file per resource.
 
+mod adoption;
 mod blobs;
 mod commit;
 mod connect;
@@ -33,8 +34,8 @@ use memory::blob::BlobType;
 use memory::event::{Event, Gist};
 use memory::ids::{BlobId, EventId, FlushId, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
 use memory::ports::{
-    Answer, Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushRecord, NewSlot, Page, SlotChange,
-    Store, StoreError, StoredBlob, User, Written,
+    Adoption, Answer, Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushRecord, Legacy, NewSlot, Page,
+    SlotChange, Store, StoreError, StoredBlob, User, Written,
 };
 use memory::profile::Profile;
 use serde_json::{Map, Value};
@@ -94,6 +95,20 @@ impl Store for PostgresStore {
 
     async fn delete_user(&self, key: &UserKey, now: Timestamp) -> Result<Option<Incarnation>, StoreError> {
         Ok(self.database.write(key.clone(), move |conn, key| Box::pin(users::delete(conn, key, now))).await?)
+    }
+
+    async fn adopt(
+        &self,
+        key: &UserKey,
+        incarnation: Incarnation,
+        legacy: &Legacy,
+        now: Timestamp,
+    ) -> Result<Adoption, StoreError> {
+        let args = (key.clone(), legacy.clone());
+        let work = self
+            .database
+            .write(args, move |conn, (key, legacy)| Box::pin(adoption::adopt(conn, key, incarnation, legacy, now)));
+        Ok(work.await?)
     }
 
     async fn purge_orders(&self, limit: u32) -> Result<Vec<Owner>, StoreError> {

@@ -31,6 +31,9 @@ const CREATE: &str = "WITH made AS (
     ), entries AS (DELETE FROM usage_entries USING made WHERE usage_entries.project_id = made.project_id
     ), days AS (DELETE FROM usage_days USING made WHERE usage_days.project_id = made.project_id)
     SELECT count(*) FROM made";
+const ADOPT: &str = "INSERT INTO projects (project_id, status, token_hash, profile_config, token_quota, created_at,
+        updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
 const SET_TOKEN: &str = "UPDATE projects SET token_hash = $2, updated_at = $3
     WHERE project_id = $1 AND status <> 'deleting'";
 const SET_STATUS: &str = "UPDATE projects SET status = $2, updated_at = $3
@@ -162,6 +165,16 @@ async fn set_quota(
     Ok(update.execute(conn).await?.rows_affected() == 1)
 }
 
+async fn adopt(conn: &mut PgConnection, project: &Project) -> Result<bool, DatabaseError> {
+    let adopt = query(ADOPT).bind(project.id.as_str().to_owned()).bind(project.status.as_str());
+    let adopt = adopt
+        .bind(project.token.map(|token| token.0.to_vec()))
+        .bind(project.profile_config.as_deref().map(text))
+        .bind(project.token_quota.to_stored());
+    let adopt = adopt.bind(micros(project.created_at)).bind(micros(project.updated_at));
+    Ok(adopt.execute(conn).await?.rows_affected() == 1)
+}
+
 /// The same of its token.
 async fn set_hash(
     conn: &mut PgConnection,
@@ -219,6 +232,10 @@ impl Projects for PostgresStore {
         let args = (id.clone(), *token);
         let work = self.database.single(args, move |conn, (id, token)| Box::pin(create(conn, id, *token, quota, now)));
         Ok(work.await?)
+    }
+
+    async fn adopt_project(&self, project: &Project) -> Result<bool, StoreError> {
+        Ok(self.database.single(project.clone(), |conn, project| Box::pin(adopt(conn, project))).await?)
     }
 
     async fn project(&self, id: &ProjectId) -> Result<Option<Project>, StoreError> {

@@ -4,6 +4,7 @@
 //! of the journal's appends, `rows` knows how values stand in the tables, `glance` looks and leaves no trace. The other
 //! files hold the SQL, one file per resource.
 
+mod adoption;
 pub(crate) mod appends;
 mod blobs;
 mod database;
@@ -30,8 +31,8 @@ use memory::blob::BlobType;
 use memory::event::{Event, Gist};
 use memory::ids::{BlobId, EventId, FlushId, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
 use memory::ports::{
-    Answer, Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushRecord, NewSlot, Page, SlotChange,
-    Store, StoreError, StoredBlob, User, Written,
+    Adoption, Answer, Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushRecord, Legacy, NewSlot, Page,
+    SlotChange, Store, StoreError, StoredBlob, User, Written,
 };
 use memory::profile::Profile;
 use serde_json::{Map, Value};
@@ -87,6 +88,20 @@ impl Store for SqliteStore {
     async fn delete_user(&self, key: &UserKey, now: Timestamp) -> Result<Option<Incarnation>, StoreError> {
         let key = key.clone();
         let work = self.database.write(move |conn| Box::pin(async move { users::delete(conn, &key, now).await }));
+        Ok(work.await?)
+    }
+
+    async fn adopt(
+        &self,
+        key: &UserKey,
+        incarnation: Incarnation,
+        legacy: &Legacy,
+        now: Timestamp,
+    ) -> Result<Adoption, StoreError> {
+        let (key, legacy) = (key.clone(), legacy.clone());
+        let work = self
+            .database
+            .write(move |conn| Box::pin(async move { adoption::adopt(conn, &key, incarnation, legacy, now).await }));
         Ok(work.await?)
     }
 

@@ -26,6 +26,9 @@ const DELETING: &str = "SELECT project_id, status, token_hash, profile_config, t
 const CREATE: &str = "INSERT INTO projects (project_id, status, token_hash, token_quota, created_at, updated_at)
     SELECT ?1, 'active', ?2, ?3, ?4, ?4 WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.project_id = ?1)
     ON CONFLICT DO NOTHING";
+const ADOPT: &str = "INSERT INTO projects (project_id, status, token_hash, profile_config, token_quota, created_at,
+        updated_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
 const SET_TOKEN: &str = "UPDATE projects SET token_hash = ?2, updated_at = ?3
     WHERE project_id = ?1 AND status <> 'deleting'";
 const SET_STATUS: &str = "UPDATE projects SET status = ?2, updated_at = ?3
@@ -169,6 +172,13 @@ impl Projects for SqliteStore {
         let create = query(CREATE).bind(id.as_str().to_owned()).bind(token.0.to_vec()).bind(quota.to_stored());
         // What an earlier project of the name has used may have been counted after its end.
         self.change_and_forget(create.bind(micros(now)), id).await
+    }
+
+    async fn adopt_project(&self, project: &Project) -> Result<bool, StoreError> {
+        let adopt = query(ADOPT).bind(project.id.as_str().to_owned()).bind(project.status.as_str());
+        let adopt = adopt.bind(project.token.map(|token| token.0.to_vec())).bind(project.profile_config.clone());
+        let adopt = adopt.bind(project.token_quota.to_stored());
+        self.change(adopt.bind(micros(project.created_at)).bind(micros(project.updated_at))).await
     }
 
     async fn project(&self, id: &ProjectId) -> Result<Option<Project>, StoreError> {

@@ -120,6 +120,19 @@ pub(super) async fn write(
     log(conn, key, write.action(), Author::Flush(flush_id), write.slot(), now).await
 }
 
+/// A slot that is not there yet, as it is, and the entry in its history.
+pub(super) async fn adopt(
+    conn: &mut SqliteConnection,
+    key: &UserKey,
+    slot: &Slot,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    if !insert(conn, key, slot).await? {
+        return Err(DatabaseError::Damaged("a new slot is there already"));
+    }
+    log(conn, key, "insert", Author::Client, slot, now).await
+}
+
 async fn one(conn: &mut SqliteConnection, key: &UserKey, id: SlotId) -> Result<Option<Slot>, DatabaseError> {
     let sql = "SELECT slot_id, topic, sub_topic, content, attributes, revision, created_at, updated_at
         FROM profile_slots WHERE project_id = ?1 AND user_id = ?2 AND slot_id = ?3";

@@ -5,7 +5,9 @@ use std::time::Instant;
 use memory::blob::{BlobType, NewBlob};
 use memory::event::EventTag;
 use memory::ids::{BlobId, ClaimToken, EventId};
-use memory::ports::{Clock, EventFilter, Holding, Page, Release, Reseal, Setback, Standing, SystemClock, Take, Taken};
+use memory::ports::{
+    Adoption, Clock, EventFilter, Holding, Legacy, Page, Release, Reseal, Setback, Standing, SystemClock, Take, Taken,
+};
 use sqlx::raw_sql;
 
 use super::sharing::{chat, commit};
@@ -34,6 +36,7 @@ const FILL: &str = "CREATE TEMP TABLE n AS SELECT n, gen_random_uuid() AS id,
     INSERT INTO dead_letter_blobs SELECT 'it', user_id, id, 0, id, 'chat', 1, '{}', n FROM n;
     INSERT INTO tombstones SELECT 'it', user_id, id, n, CASE WHEN n % 2 = 0 THEN n END FROM n;
     INSERT INTO recorded_answers SELECT 'it', user_id, id, 0, '{}', n FROM n;
+    INSERT INTO adopted_rows SELECT 'it', user_id, id FROM n;
     INSERT INTO journal_owners SELECT DISTINCT 'it', user_id, user_id FROM n;
     INSERT INTO journal_buffers SELECT 'it', user_id, user_id, 'chat', max(n), count(*), count(*), min(n)
         FROM n GROUP BY user_id;
@@ -80,6 +83,14 @@ async fn use_store(store: &dyn Store, owner: &Owner) {
     assert!(!store.delete_slot(key, id(SlotId), now).await.unwrap());
     assert_eq!(store.purge_orders(10).await.unwrap().len(), 10);
     assert!(!store.is_buried(owner).await.unwrap());
+    let heir = super::owner();
+    let events = vec![commit(&heir, id(BlobId), 0).event.unwrap()];
+    let (slots, blobs) = (Vec::new(), Vec::new());
+    let legacy = Legacy { data: None, created_at: now, updated_at: now, slots, events, blobs };
+    for new in [1, 0] {
+        let adoption = store.adopt(&heir.key, heir.incarnation, &legacy, now).await.unwrap();
+        assert!(matches!(adoption, Adoption::Done { ids, .. } if ids.len() == new));
+    }
     assert!(store.forget_before(now, 100).await.unwrap() > 0);
 }
 

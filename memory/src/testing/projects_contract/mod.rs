@@ -37,6 +37,8 @@ macro_rules! projects_contract_tests {
                 a_project_goes_after_its_users
                 a_name_is_free_again
                 a_name_with_users_is_taken
+                a_project_is_adopted_as_it_is
+                a_name_is_adopted_once
                 concurrent_creations_have_one_winner;
             users:
                 users_are_listed_with_their_counts

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by a panic")]
 #![allow(missing_docs, reason = "the name of a case says what it proves")]
 
+pub mod adoption;
 pub mod blobs;
 pub mod commits;
 pub mod deletion;
@@ -132,6 +133,17 @@ macro_rules! store_contract_tests {
                 no_project_reads_another
                 no_project_changes_another
                 no_user_touches_another;
+            adoption:
+                a_legacy_is_stored_as_it_is
+                a_legacy_is_taken_over_once
+                what_was_changed_since_stays
+                a_user_who_lives_is_given_what_is_new
+                a_deleted_user_is_not_brought_back
+                a_legacy_without_memory_leaves_the_revision
+                legacy_text_round_trips
+                legacies_of_two_users_do_not_clash
+                concurrent_adoptions_happen_once
+                a_deletion_and_an_adoption_leave_nothing;
         }
     };
 }
