@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::backends::JournalPlace;
 use crate::bench::{BenchArgs, Options as BenchOptions};
 use crate::config::{Inputs, Settings};
+use crate::import::ImportCommand;
 use crate::mock_model::{Faults, Options};
 use crate::projects::ProjectCommand;
 
@@ -64,6 +65,9 @@ pub enum Command {
     /// Work on the journal: what was acknowledged and is not processed yet.
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Take over what another service remembered.
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Serve a stand-in for a language model on --host (127.0.0.1) and --port (18090): for tests, and without a key.
     MockModel(Faults),
     /// Measure a server under load: the one at --url, or one that is started for it.
@@ -182,6 +186,13 @@ mod tests {
             let error = parse(line).unwrap_err();
             assert!(error.contains(told), "{error}");
         }
+    }
+
+    #[test]
+    fn the_source_of_an_import_is_not_shown() {
+        let line = "powermemo import memobase --from postgres://me:secret@host/db --project p --dry-run";
+        let shown = format!("{:?}", Cli::try_parse_from(line.split(' ')).unwrap().task());
+        assert!(shown.contains("dry_run: true") && !shown.contains("secret"), "{shown}");
     }
 
     #[test]

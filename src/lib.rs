@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod http;
+pub mod import;
 pub mod journal;
 pub mod llm;
 pub mod mock_model;

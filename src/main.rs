@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use powermemo::cli::{Cli, Command, JournalCommand};
 use powermemo::config::{Config, LogFormat, Settings};
-use powermemo::{bench, doctor, mock_model, projects, serve};
+use powermemo::{bench, doctor, import, mock_model, projects, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Requests are answered with many small allocations on several threads, where the allocator of glibc is slow. Without
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Journal(JournalCommand::Move { to, abandon }) => {
             with_log(&settings(&cli), |config| serve::move_journal(config, to, abandon))
         }
+        Command::Import(command) => with_log(&settings(&cli), |config| import::run(config, &command)),
         Command::MockModel(faults) => mock_model::serve(cli.mock_model(faults).unwrap_or_else(|error| error.exit())),
         Command::Bench(args) => {
             let settings = args.needs_settings().then(|| settings(&cli));

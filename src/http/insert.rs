@@ -87,7 +87,8 @@ pub(super) fn read_typed(body: &Body) -> Option<Insert> {
     Some(Insert { data, fields: typed.fields, created_at, blob_id })
 }
 
-fn typed_data(blob_type: BlobType, json: &str) -> Option<BlobData> {
+/// Reads `blob_data`. None when it has not the shape of its type, and for images.
+pub(crate) fn typed_data(blob_type: BlobType, json: &str) -> Option<BlobData> {
     fn parse<'de, T: Deserialize<'de>>(json: &'de str) -> Option<T> {
         serde_json::from_str::<Object<T>>(json).ok().map(|Object(data)| data)
     }

@@ -50,6 +50,7 @@ mod trace;
 mod users;
 
 pub use access::{AccessToken, BadToken};
+pub(crate) use insert::typed_data as read_blob_data;
 
 use access::Access;
 use body::BodyLimit;

@@ -6,6 +6,7 @@
 mod bench;
 mod chaos;
 mod crash;
+mod import;
 mod model;
 mod postgres;
 mod redis;

@@ -187,6 +187,17 @@ pub(super) async fn reach(url: &PgConnectOptions, options: &PostgresOptions) -> 
     Ok(conn)
 }
 
+/// Connects to a database that is not ours, and touches nothing in it: the connection, and what to call the server.
+///
+/// # Errors
+/// See [`ConnectError`]. A server that is not there is not waited for.
+pub(crate) async fn visit(url: &str, application_name: &str) -> Result<(PgConnection, String), ConnectError> {
+    let url = parse(url)?;
+    let (application_name, start_timeout) = (application_name.to_owned(), Duration::ZERO);
+    let options = PostgresOptions { application_name, start_timeout, ..PostgresOptions::default() };
+    Ok((reach(&url, &options).await?, target(&url)))
+}
+
 /// Brings the tables up to date. Other processes may do the same.
 pub(super) async fn migrate(url: &PgConnectOptions, mut conn: PgConnection) -> Result<(), ConnectError> {
     let target = target(url);

@@ -41,6 +41,7 @@ use memory::profile::Profile;
 use serde_json::{Map, Value};
 
 use commit::NewCommit;
+pub(crate) use connect::visit;
 pub use connect::{ConnectError, PostgresOptions, Refusal, SCHEMES};
 pub use database::PostgresDatabase;
 pub(crate) use database::Work;
