@@ -114,6 +114,7 @@ async fn postgres(config: &Config, url: &str, findings: &mut Vec<Finding>) -> Op
 fn advice(error: &ConnectError) -> &'static str {
     let refusal = match error {
         ConnectError::Url(_) => return "mend database_url: postgres://user:password@host:5432/database",
+        ConnectError::Foreign { .. } => return "create a database for it alone, and name that one in database_url",
         ConnectError::TooOld { .. } => return "upgrade Postgres, or point database_url at a newer one",
         ConnectError::Unreachable { refusal, .. } => *refusal,
         ConnectError::Migrate { .. } => Refusal::Other,

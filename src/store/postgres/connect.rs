@@ -85,6 +85,12 @@ pub enum ConnectError {
         /// What it says it is.
         version: String,
     },
+    /// It is the database of a Memobase.
+    #[error("Postgres at {target} holds the tables of a Memobase: use a database of its own")]
+    Foreign {
+        /// Host, port, database and user.
+        target: String,
+    },
     /// The tables cannot be brought up to date; a newer version may have written them.
     #[error("the tables in Postgres at {target} cannot be brought up to date")]
     Migrate {
@@ -198,9 +204,21 @@ pub(crate) async fn visit(url: &str, application_name: &str) -> Result<(PgConnec
     Ok((reach(&url, &options).await?, target(&url)))
 }
 
-/// Brings the tables up to date. Other processes may do the same.
+/// Whether the tables of a Memobase are where ours would be: both have `users`, and only theirs has such a column. The
+/// catalogue shows them to whoever may not read them, too.
+const IS_FOREIGN: &str = "SELECT EXISTS (
+    SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        JOIN pg_attribute AS a ON a.attrelid = c.oid
+    WHERE n.nspname = current_schema()
+        AND (c.relname = 'general_blobs' OR c.relname = 'users' AND a.attname = 'additional_fields'))";
+
+/// Brings the tables up to date. Other processes may do the same. The database of a Memobase is left as it is.
 pub(super) async fn migrate(url: &PgConnectOptions, mut conn: PgConnection) -> Result<(), ConnectError> {
     let target = target(url);
+    let is_foreign = within(ATTEMPT, query_scalar(IS_FOREIGN).fetch_one(&mut conn)).await;
+    if is_foreign.map_err(|error| unreachable(&target, &error))? {
+        return Err(ConnectError::Foreign { target });
+    }
     let failed = |source| ConnectError::Migrate { target: target.clone(), source };
     match timeout(MIGRATION, MIGRATIONS.run_direct(None, &mut conn, false)).await {
         Ok(migrated) => migrated.map_err(failed)?,

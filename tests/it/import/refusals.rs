@@ -81,6 +81,28 @@ fn what_cannot_be_taken_is_told() {
     }
 }
 
+/// Nothing of ours is made in the database of a Memobase.
+#[test]
+fn the_source_is_no_target() {
+    let source = Reference::new();
+    let place = Place::sqlite();
+    let tables = || -> i64 {
+        block_on(async {
+            let mut conn = PgConnection::connect(&source.url()).await.unwrap();
+            let sql = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+            query_scalar(sql).fetch_one(&mut conn).await.unwrap()
+        })
+    };
+    let before = tables();
+    for args in [vec!["import", "memobase", "--from", &source.url()], vec!["migrate"], vec!["serve", "--port", "0"]] {
+        let mut command = place.command();
+        command.env("DATABASE_URL", source.url()).args(&args).stderr(Stdio::piped());
+        let (done, report) = told(&command.output().unwrap());
+        assert!(!done && report.contains("holds the tables of a Memobase: use a database of its own"), "{report}");
+        assert_eq!(tables(), before, "{args:?}");
+    }
+}
+
 #[test]
 fn a_source_that_is_none_is_refused() {
     let place = Place::sqlite();
