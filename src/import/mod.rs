@@ -132,7 +132,7 @@ async fn move_all(source: &mut Source, desk: &mut Desk<'_>) -> anyhow::Result<()
             last = Some(end);
         }
     }
-    desk.report.reconcile(&counts);
+    desk.report.complete(&counts);
     Ok(())
 }
 

@@ -46,6 +46,15 @@ impl Kind {
         }
     }
 
+    /// What is said of those that were not moved, since they had been.
+    fn before(self) -> &'static str {
+        match self {
+            Self::Project | Self::User => "here already",
+            // They may have been deleted since.
+            _ => "came before",
+        }
+    }
+
     /// Many of it.
     fn nouns(self) -> String {
         match self {
@@ -80,6 +89,8 @@ struct Left {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     is_rehearsal: bool,
+    /// It has come to its end.
+    is_whole: bool,
     tallies: BTreeMap<Kind, Tally>,
     left: BTreeMap<(Kind, Reason), Left>,
     unmoved: Unmoved,
@@ -103,12 +114,12 @@ impl Report {
         self.tallies.entry(kind).or_default().moved += count as u64;
     }
 
-    /// Counts rows that came before, or were here by other ways.
+    /// Counts what came before, or is here by other ways.
     pub(super) fn here(&mut self, kind: Kind, count: usize) {
         self.tallies.entry(kind).or_default().here += count as u64;
     }
 
-    /// Counts rows of users who were deleted here.
+    /// Counts what was deleted here with its user or project, and what belongs to those.
     pub(super) fn deleted(&mut self, kind: Kind, count: usize) {
         self.tallies.entry(kind).or_default().deleted += count as u64;
     }
@@ -154,8 +165,9 @@ impl Report {
         self.unmoved = unmoved;
     }
 
-    /// Compares with what the tables hold: what nobody has come across is left behind.
-    pub(super) fn reconcile(&mut self, counts: &Counts) {
+    /// Ends it, and compares with what the tables hold: what nobody has come across is left behind.
+    pub(super) fn complete(&mut self, counts: &Counts) {
+        self.is_whole = true;
         let held = |count: i64| usize::try_from(count).unwrap_or_default();
         for (kind, count) in [
             (Kind::User, counts.users),
@@ -177,9 +189,9 @@ impl Report {
         usize::try_from(moved + here + deleted + left.sum::<u64>()).unwrap_or(usize::MAX)
     }
 
-    /// Whether nothing was left behind.
+    /// Whether it is known that nothing was left behind.
     pub(super) fn is_complete(&self) -> bool {
-        self.left.is_empty()
+        self.is_whole && self.left.is_empty()
     }
 
     fn write_tallies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,10 +200,10 @@ impl Report {
             let tally = self.tallies.get(&kind).copied().unwrap_or_default();
             write!(f, "  {:<14} {:>8} {moved}", kind.nouns(), tally.moved)?;
             if !self.is_rehearsal {
-                write!(f, ", {} here already", tally.here)?;
+                write!(f, ", {} {}", tally.here, kind.before())?;
             }
             if tally.deleted > 0 {
-                write!(f, ", {} of users who were deleted here", tally.deleted)?;
+                write!(f, ", {} deleted here, not brought back", tally.deleted)?;
             }
             writeln!(f)?;
         }
@@ -216,20 +228,20 @@ impl Report {
         if let Some((there, here)) = &self.renamed {
             writeln!(f, "the default project {there} is {here} here (project_id)")?;
         }
-        if self.locked.is_empty() {
-            return Ok(());
-        }
-        writeln!(f, "tokens do not move: make new ones with `powermemo project rotate-token NAME` for")?;
-        write!(f, "  {}", self.locked[..self.locked.len().min(MAX_PROJECTS)].join(", "))?;
-        match self.locked.len().saturating_sub(MAX_PROJECTS) {
-            0 => writeln!(f),
-            more => writeln!(f, " and {more} more; `powermemo project list` tells all"),
-        }
+        let locked = "tokens do not move: make new ones with `powermemo project rotate-token NAME` for";
+        write_projects(f, locked, &self.locked)
     }
 
     fn write_left(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_complete() {
             return write!(f, "nothing was left behind");
+        }
+        if !self.is_whole {
+            write!(f, "CUT SHORT: of what follows in the source nothing is known")?;
+            if self.left.is_empty() {
+                return Ok(());
+            }
+            writeln!(f)?;
         }
         write!(f, "LEFT BEHIND:")?;
         for ((kind, reason), left) in &self.left {
@@ -241,6 +253,18 @@ impl Report {
             }
         }
         Ok(())
+    }
+}
+
+/// Names of projects, under what is to be said of them.
+fn write_projects(f: &mut fmt::Formatter<'_>, title: &str, names: &[String]) -> fmt::Result {
+    if names.is_empty() {
+        return Ok(());
+    }
+    write!(f, "{title}\n  {}", names[..names.len().min(MAX_PROJECTS)].join(", "))?;
+    match names.len().saturating_sub(MAX_PROJECTS) {
+        0 => writeln!(f),
+        more => writeln!(f, " and {more} more; `powermemo project list` tells all"),
     }
 }
 
@@ -269,16 +293,31 @@ mod tests {
         report.left(Kind::User, ASTRAY, "x");
         report.moved(Kind::Waiting, 1);
         let counts = Counts { users: 5, blobs: 1, ..Counts::default() };
-        report.reconcile(&counts);
+        report.complete(&counts);
         assert!(
             report.to_string().ends_with("LEFT BEHIND:\n  1 user: the user or the event they belong to is missing (x)")
         );
-        report.reconcile(&Counts { users: 8, blobs: 3, missing: 1, ..counts });
+        report.complete(&Counts { users: 8, blobs: 3, missing: 1, ..counts });
         let told = report.to_string();
         assert!(
             told.contains("4 users: ") && told.contains("2 kept blobs: ") && told.contains("1 waiting blob: "),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_report_that_was_cut_short_promises_nothing() {
+        let mut report = Report::new(false);
+        report.moved(Kind::User, 2);
+        assert!(!report.is_complete());
+        let told = report.to_string();
+        assert!(told.ends_with("\nCUT SHORT: of what follows in the source nothing is known"), "{told}");
+        report.left(Kind::Slot, EMPTY, 1);
+        let told = report.to_string();
+        assert!(told.contains("is known\nLEFT BEHIND:\n  1 profile slot: "), "{told}");
+        let mut report = Report::new(false);
+        report.complete(&Counts::default());
+        assert!(report.is_complete() && report.to_string().ends_with("\nnothing was left behind"), "{report}");
     }
 
     #[test]

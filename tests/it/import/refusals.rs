@@ -206,6 +206,7 @@ fn a_source_that_goes_away_is_gone_on_with_later() {
     let (done, report) = told(&importing.wait_with_output().unwrap());
     assert!(!done && report.contains("the source could not be read to its end"), "{report}");
     assert!(report.contains("run it again, and it goes on where it ended"), "{report}");
+    assert!(report.contains("CUT SHORT: ") && !report.contains("nothing was left behind"), "{report}");
     assert!((1..USERS).contains(&place.rows()[0]), "{report}");
     let (done, report) = place.run(&source, &[]);
     assert!(done, "{report}");
