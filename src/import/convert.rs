@@ -6,15 +6,14 @@ use jiff::Timestamp;
 use memory::blob::{Blob, BlobType, NewBlob};
 use memory::event::{Event, EventData, Gist};
 use memory::ids::{BlobId, EventId, GistId, SlotId};
-use memory::ports::TokenCounter;
+use memory::ports::{Legacy, TokenCounter};
 use memory::profile::Slot;
 use memory::text::one_line;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use uuid::{Uuid, Variant};
 
-use super::source::{BlobRow, EventRow, SlotRow};
+use super::source::{BlobRow, EventRow, SlotRow, UserRow};
 use crate::http::read_blob_data;
 
 /// Why a row cannot be taken, in words for the report.
@@ -55,15 +54,28 @@ pub(super) fn object(json: Option<&str>) -> Result<Option<Map<String, Value>>, R
 }
 
 /// Refuses what no request could have brought.
-pub(super) fn check_size(texts: &[Option<&str>], max_bytes: usize) -> Result<usize, Reason> {
-    let bytes = texts.iter().flatten().map(|text| text.len()).sum();
-    if bytes <= max_bytes { Ok(bytes) } else { Err(TOO_LARGE) }
+pub(super) fn check_size(bytes: i64, max_bytes: usize) -> Result<(), Reason> {
+    if usize::try_from(bytes).is_ok_and(|bytes| bytes <= max_bytes) { Ok(()) } else { Err(TOO_LARGE) }
+}
+
+/// What is remembered of somebody of whom nothing is known.
+pub(super) fn nobody() -> Legacy {
+    let [created_at, updated_at] = [Timestamp::UNIX_EPOCH; 2];
+    Legacy { data: None, created_at, updated_at, slots: Vec::new(), events: Vec::new(), blobs: Vec::new() }
+}
+
+/// A user.
+pub(super) fn user(row: &UserRow, max_bytes: usize) -> Result<Legacy, Reason> {
+    check_id(row.id)?;
+    check_size(row.bytes, max_bytes)?;
+    let (data, created_at, updated_at) = (object(row.data.as_deref())?, instant(row.created)?, instant(row.updated)?);
+    Ok(Legacy { data, created_at, updated_at, ..nobody() })
 }
 
 /// A slot.
 pub(super) fn slot(row: &SlotRow, max_bytes: usize) -> Result<Slot, Reason> {
     check_id(row.id)?;
-    check_size(&[row.content.as_deref(), row.attributes.as_deref()], max_bytes)?;
+    check_size(row.bytes, max_bytes)?;
     let mut attributes = object(row.attributes.as_deref())?.ok_or(NO_ADDRESS)?;
     let mut take = |key: &str| match attributes.remove(key) {
         Some(Value::String(text)) => Ok(text),
@@ -94,7 +106,7 @@ pub(super) struct Flaws {
 /// An event with its gists in the order of the lines of its tip.
 pub(super) fn event(row: &EventRow, max_bytes: usize) -> Result<(Event, Vec<Gist>, Flaws), Reason> {
     check_id(row.id)?;
-    check_size(&[row.data.as_deref()], max_bytes)?;
+    check_size(row.bytes, max_bytes)?;
     let data = object(row.data.as_deref())?.ok_or(NO_EVENT)?;
     let fields = data.keys().filter(|key| !EVENT_FIELDS.contains(&key.as_str())).count();
     let data: EventData = serde_json::from_value(Value::Object(data)).map_err(|_| NO_EVENT)?;
@@ -104,22 +116,18 @@ pub(super) fn event(row: &EventRow, max_bytes: usize) -> Result<(Event, Vec<Gist
     Ok((event, gists, Flaws { fields, ..flaws }))
 }
 
-/// How many gists an event has.
-pub(super) fn count_gists(row: &EventRow) -> usize {
-    serde_json::from_str::<Vec<IgnoredAny>>(&row.gists).map_or(0, |gists| gists.len())
-}
-
 /// A gist as the source hands it over.
 #[derive(Deserialize)]
 struct GistItem {
     id: Uuid,
-    data: Value,
+    /// JSON.
+    data: Option<String>,
     created: Option<i64>,
     updated: Option<i64>,
 }
 
 fn gists(row: &EventRow, event: &Event) -> Result<(Vec<Gist>, Flaws), Reason> {
-    let items: Vec<GistItem> = serde_json::from_str(&row.gists).map_err(|_| NO_EVENT)?;
+    let items: Vec<GistItem> = serde_json::from_str(row.gists.as_deref().unwrap_or("[]")).map_err(|_| NO_EVENT)?;
     let (mut gists, mut flaws) = (Vec::with_capacity(items.len()), Flaws::default());
     for item in items {
         let id = item.id;
@@ -143,7 +151,7 @@ fn gists(row: &EventRow, event: &Event) -> Result<(Vec<Gist>, Flaws), Reason> {
 
 fn gist(item: GistItem, event_id: EventId) -> Result<Gist, Reason> {
     check_id(item.id)?;
-    let Value::Object(data) = item.data else { return Err(NO_OBJECT) };
+    let data = object(item.data.as_deref())?.ok_or(NO_OBJECT)?;
     let text = data.get("content").and_then(Value::as_str).map(gist_text).filter(|text| !text.is_empty());
     Ok(Gist {
         id: GistId(item.id),
@@ -174,7 +182,7 @@ pub(super) fn blob(
     counter: &dyn TokenCounter,
 ) -> Result<(NewBlob, Timestamp), Reason> {
     check_id(row.id)?;
-    check_size(&[row.data.as_deref(), row.fields.as_deref()], max_bytes)?;
+    check_size(row.bytes, max_bytes)?;
     let blob_type: BlobType = row.blob_type.as_deref().and_then(|name| name.parse().ok()).ok_or(NO_TYPE)?;
     if blob_type == BlobType::Image {
         return Err(IMAGE);
@@ -199,9 +207,34 @@ mod tests {
         Uuid::from_u128(0x0000_4000_8000_0000_0000_0000 | number)
     }
 
+    fn size(texts: &[&str]) -> i64 {
+        i64::try_from(texts.concat().len()).unwrap()
+    }
+
     fn slot_row(content: &str, attributes: &Value) -> SlotRow {
-        let (content, attributes) = (Some(content.to_owned()), Some(attributes.to_string()));
-        SlotRow { id: uuid(1), content, attributes, created: Some(1), updated: Some(2) }
+        let (content, attributes) = (content.to_owned(), attributes.to_string());
+        let bytes = size(&[&content, &attributes]);
+        let (content, attributes) = (Some(content), Some(attributes));
+        SlotRow { id: uuid(1), bytes, content, attributes, created: Some(1), updated: Some(2) }
+    }
+
+    #[test]
+    fn a_user_comes_as_a_whole() {
+        let row = |data: Option<&str>| {
+            let (bytes, data) = (size(data.as_slice()), data.map(str::to_owned));
+            UserRow { id: uuid(1), bytes, data, created: Some(1), updated: Some(2) }
+        };
+        let read = user(&row(Some("{\"name\":\"Ann\"}")), LIMIT).unwrap();
+        assert_eq!((json!(read.data), read.updated_at.as_microsecond()), (json!({"name": "Ann"}), 2));
+        assert_eq!(user(&row(None), LIMIT).unwrap().data, None);
+        for (wrong, reason) in [
+            (row(Some("[1]")), NO_OBJECT),
+            (UserRow { bytes: 1_001, ..row(None) }, TOO_LARGE),
+            (UserRow { created: None, ..row(None) }, BAD_TIME),
+            (UserRow { id: Uuid::from_u128(1), ..row(None) }, BAD_ID),
+        ] {
+            assert_eq!(user(&wrong, LIMIT), Err(reason), "{wrong:?}");
+        }
     }
 
     #[test]
@@ -226,25 +259,31 @@ mod tests {
     }
 
     fn event_row(data: &Value, gists: &Value) -> EventRow {
-        let (data, gists) = (Some(data.to_string()), gists.to_string());
-        EventRow { id: uuid(1), data, created: Some(1), updated: Some(2), gists }
+        let (data, gists) = (data.to_string(), gists.to_string());
+        let bytes = size(&[&data, &gists]);
+        let (data, gists) = (Some(data), Some(gists));
+        EventRow { id: uuid(1), bytes, gist_count: 0, data, created: Some(1), updated: Some(2), gists }
     }
 
     #[test]
     fn gists_come_in_the_order_of_the_tip() {
-        let item = |number, content: &str| json!({"id": uuid(number), "data": {"content": content}, "created": 1, "updated": 1});
+        let item = |number, content: &str| {
+            let data = json!({ "content": content }).to_string();
+            json!({"id": uuid(number), "data": data, "created": 1, "updated": 1})
+        };
+        let deep = "[".repeat(200) + &"]".repeat(200);
         let listed = json!([item(1, "- b  c"), item(2, "elsewhere"), item(3, "- a"), item(4, " - "), {
             "id": uuid(5), "data": null, "created": 1, "updated": 1
-        }]);
+        }, {"id": uuid(6), "data": deep, "created": 1, "updated": 1}]);
         let data = json!({"event_tip": "All\n- a\n- b c", "event_tags": [{"tag": "t", "value": "v"}], "more": 1});
         let row = event_row(&data, &listed);
-        let (_, gists, flaws) = event(&row, LIMIT).unwrap();
+        let (_, gists, flaws) = event(&row, 10 * LIMIT).unwrap();
         let lines: Vec<_> = gists.iter().map(|gist| (gist.position, gist.id.0, gist.line())).collect();
         let wanted = [(3, "- a"), (1, "- b c"), (2, "- elsewhere")];
         let wanted = (0..).zip(wanted).map(|(at, (number, line))| (at, uuid(number), line.to_owned()));
         assert_eq!(lines, wanted.collect::<Vec<_>>());
-        assert_eq!(flaws, Flaws { fields: 1, gists: vec![(uuid(4), NO_CONTENT), (uuid(5), NO_OBJECT)] });
-        assert_eq!(count_gists(&row), 5);
+        let left = vec![(uuid(4), NO_CONTENT), (uuid(5), NO_OBJECT), (uuid(6), NO_OBJECT)];
+        assert_eq!(flaws, Flaws { fields: 1, gists: left });
     }
 
     #[test]
@@ -267,8 +306,10 @@ mod tests {
     #[test]
     fn blobs_are_read_by_their_type() {
         let row = |blob_type: &str, data: Value| {
-            let (blob_type, data) = (Some(blob_type.to_owned()), Some(data.to_string()));
-            BlobRow { id: uuid(1), blob_type, data, fields: Some("{\"k\":1}".into()), created: Some(7), waits: true }
+            let (blob_type, data, fields) = (Some(blob_type.to_owned()), data.to_string(), "{\"k\":1}".to_owned());
+            let bytes = size(&[&data, &fields]);
+            let (data, fields) = (Some(data), Some(fields));
+            BlobRow { id: uuid(1), bytes, blob_type, data, fields, created: Some(7), waits: true }
         };
         let chat = json!({"messages": [{"role": "user", "content": "one two", "alias": null, "created_at": null}]});
         let (new, at) = blob(&row("chat", chat.clone()), LIMIT, &WordCounter).unwrap();

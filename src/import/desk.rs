@@ -92,30 +92,16 @@ impl<'c> Desk<'c> {
     /// Begins with a user. `project` is none when that cannot be moved.
     pub(super) fn user(&mut self, project: Option<&ProjectId>, row: &UserRow) -> Heir {
         let project_is_here = project.map(|_| ()).ok_or(OF_A_PROJECT);
-        let fate = match project_is_here.and_then(|()| convert::check_id(row.id)) {
-            Ok(()) => Fate::Open,
+        let (legacy, fate) = match project_is_here.and_then(|()| convert::user(row, self.config.max_body_bytes)) {
+            Ok(legacy) => (legacy, Fate::Open),
+            // Without its row a user could be here, but what is wrong with the row could not come later.
             Err(reason) => {
                 self.report.left(Kind::User, reason, row.id);
-                Fate::Refused
+                (convert::nobody(), Fate::Refused)
             }
         };
-        let data = convert::check_size(&[row.data.as_deref()], self.config.max_body_bytes);
-        let data = data.and_then(|_| convert::object(row.data.as_deref()));
-        let times = convert::instant(row.created).and_then(|created| Ok((created, convert::instant(row.updated)?)));
-        if fate == Fate::Open {
-            let wrong = [data.as_ref().err(), times.as_ref().err()];
-            wrong.into_iter().flatten().copied().for_each(|reason| self.report.left(Kind::Data, reason, row.id));
-        }
-        let now = Timestamp::now();
-        let (created_at, updated_at) = times.unwrap_or((now, now));
-        let (slots, events, blobs) = (Vec::new(), Vec::new(), Vec::new());
-        Heir {
-            key: UserKey { project: project.cloned().unwrap_or_else(|| "".into()), user: UserId(row.id) },
-            legacy: Legacy { data: data.unwrap_or_default(), created_at, updated_at, slots, events, blobs },
-            rows: 0,
-            bytes: 0,
-            fate,
-        }
+        let key = UserKey { project: project.cloned().unwrap_or_else(|| "".into()), user: UserId(row.id) };
+        Heir { key, legacy, rows: 0, bytes: 0, fate }
     }
 
     /// Whether a row of a user is to be looked at. If not, it is counted.
@@ -135,7 +121,7 @@ impl<'c> Desk<'c> {
         }
         match convert::slot(row, self.config.max_body_bytes) {
             Ok(slot) => {
-                heir.add(1, row.bytes());
+                heir.add(1, usize::try_from(row.bytes).unwrap_or(MAX_BYTES));
                 heir.legacy.slots.push(slot);
             }
             Err(reason) => self.report.left(Kind::Slot, reason, row.id),
@@ -145,20 +131,21 @@ impl<'c> Desk<'c> {
 
     /// Takes an event in, with its gists.
     pub(super) async fn event(&mut self, heir: &mut Heir, row: &EventRow) -> anyhow::Result<()> {
+        let gist_count = usize::try_from(row.gist_count).unwrap_or_default();
         if !self.wants(heir, Kind::Event, 1) {
-            self.wants(heir, Kind::Gist, convert::count_gists(row));
+            self.wants(heir, Kind::Gist, gist_count);
             return Ok(());
         }
         match convert::event(row, self.config.max_body_bytes) {
             Ok((event, gists, flaws)) => {
                 self.report.dropped_fields(flaws.fields);
                 flaws.gists.iter().for_each(|(id, reason)| self.report.left(Kind::Gist, reason, id));
-                heir.add(1 + gists.len(), row.bytes());
+                heir.add(1 + gists.len(), usize::try_from(row.bytes).unwrap_or(MAX_BYTES));
                 heir.legacy.events.push((event, gists));
             }
             Err(reason) => {
                 self.report.left(Kind::Event, reason, row.id);
-                self.report.left_many(Kind::Gist, OF_AN_EVENT, convert::count_gists(row));
+                self.report.left_many(Kind::Gist, OF_AN_EVENT, gist_count);
             }
         }
         self.hand_over_when_full(heir).await

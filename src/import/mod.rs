@@ -9,6 +9,7 @@ mod desk;
 mod projects;
 mod report;
 mod source;
+mod statements;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -81,7 +82,7 @@ pub fn run(config: &Config, command: &ImportCommand) -> anyhow::Result<()> {
 }
 
 async fn memobase(config: &Config, args: &MemobaseArgs) -> anyhow::Result<()> {
-    let mut source = Source::open(&args.from.0, args.project.as_deref()).await?;
+    let mut source = Source::open(&args.from.0, args.project.as_deref(), config.max_body_bytes).await?;
     if args.dry_run {
         let mut desk = Desk::new(config, None);
         let read = move_all(&mut source, &mut desk).await;

@@ -18,7 +18,6 @@ pub(super) enum Kind {
     Project,
     Setting,
     User,
-    Data,
     Slot,
     Event,
     Gist,
@@ -37,7 +36,6 @@ impl Kind {
             Self::Project => "project",
             Self::Setting => "setting of a project",
             Self::User => "user",
-            Self::Data => "user's data or times",
             Self::Slot => "profile slot",
             Self::Event => "event",
             Self::Gist => "event gist",
@@ -59,7 +57,6 @@ impl Kind {
     fn nouns(self) -> String {
         match self {
             Self::Setting => "settings of projects".to_owned(),
-            Self::Data => "users' data or times".to_owned(),
             other => format!("{}s", other.noun()),
         }
     }

@@ -9,6 +9,9 @@ use sqlx::{Connection as _, Executor as _, FromRow, PgConnection, query_as, quer
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::statements::{
+    BLOBS, COLUMNS, COUNTS, EVENTS, NO_LIMITS, PROJECT, PROJECTS, SLOTS, TABLES, UNMOVED, USER, USER_IDS,
+};
 use crate::store::postgres::{ConnectError, visit};
 
 /// What the source calls this connection in its views.
@@ -19,102 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Ids of users that are read at a time.
 const PAGE: i64 = 1_000;
-
-/// The tables that are read, with the columns that are needed.
-const TABLES: [(&str, &[&str]); 7] = [
-    ("projects", &["project_id", "profile_config", "status", "created_at", "updated_at"]),
-    ("users", &["id", "project_id", "additional_fields", "created_at", "updated_at"]),
-    ("user_profiles", &["id", "project_id", "user_id", "content", "attributes", "created_at", "updated_at"]),
-    ("user_events", &["id", "project_id", "user_id", "event_data", "created_at", "updated_at"]),
-    ("user_event_gists", &["id", "project_id", "user_id", "event_id", "gist_data", "created_at", "updated_at"]),
-    ("general_blobs", &["id", "project_id", "user_id", "blob_type", "blob_data", "additional_fields", "created_at"]),
-    ("buffer_zones", &["project_id", "user_id", "blob_id", "status"]),
-];
-
-/// What a table is counted for that does not move: its name, a column, and the statement.
-const UNMOVED: [(&str, &str, &str); 4] = [
-    ("user_events", "embedding", "SELECT count(embedding) FROM user_events WHERE $1::text IS NULL OR project_id = $1"),
-    (
-        "user_event_gists",
-        "embedding",
-        "SELECT count(embedding) FROM user_event_gists WHERE $1::text IS NULL OR project_id = $1",
-    ),
-    ("user_statuses", "project_id", "SELECT count(*) FROM user_statuses WHERE $1::text IS NULL OR project_id = $1"),
-    (
-        "project_billings",
-        "project_id",
-        "SELECT count(*) FROM project_billings WHERE $1::text IS NULL OR project_id = $1",
-    ),
-];
-
-/// A time as microseconds since 1970, none for one that is no instant.
-macro_rules! micros {
-    ($column:literal) => {
-        concat!("CASE WHEN isfinite(", $column, ") THEN (extract(epoch FROM ", $column, ") * 1000000)::bigint END")
-    };
-}
-
-/// For this transaction alone, which is idle while its rows are written elsewhere. Not every version has all of them.
-const NO_LIMITS: &str = "SELECT set_config(name, '0', TRUE) FROM pg_settings WHERE name IN
-    ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')";
-const COLUMNS: &str = "SELECT table_name::text, column_name::text FROM information_schema.columns
-    WHERE table_schema = current_schema()";
-const COUNTS: &str = "SELECT
-    (SELECT count(*) FROM users WHERE $1::text IS NULL OR project_id = $1) AS users,
-    (SELECT count(*) FROM user_profiles WHERE $1::text IS NULL OR project_id = $1) AS slots,
-    (SELECT count(*) FROM user_events WHERE $1::text IS NULL OR project_id = $1) AS events,
-    (SELECT count(*) FROM user_event_gists WHERE $1::text IS NULL OR project_id = $1) AS gists,
-    (SELECT count(*) FROM general_blobs WHERE $1::text IS NULL OR project_id = $1) AS blobs,
-    (SELECT count(*) FROM buffer_zones AS z WHERE ($1::text IS NULL OR z.project_id = $1) AND z.status <> 'done'
-        AND NOT EXISTS (SELECT FROM general_blobs AS b
-            WHERE b.project_id = z.project_id AND b.user_id = z.user_id AND b.id = z.blob_id)) AS missing";
-const PROJECTS: &str = "SELECT project_id::text FROM projects WHERE $1::text IS NULL OR project_id = $1
-    UNION SELECT project_id::text FROM users WHERE $1::text IS NULL OR project_id = $1 ORDER BY 1";
-const PROJECT: &str = concat!(
-    "SELECT profile_config::text, status::text, ",
-    micros!("created_at"),
-    " AS created, ",
-    micros!("updated_at"),
-    " AS updated FROM projects WHERE project_id = $1"
-);
-const USER_IDS: &str =
-    "SELECT id FROM users WHERE project_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3";
-const USER: &str = concat!(
-    "SELECT id, additional_fields::text AS data, ",
-    micros!("created_at"),
-    " AS created, ",
-    micros!("updated_at"),
-    " AS updated FROM users WHERE project_id = $1 AND id = $2"
-);
-const SLOTS: &str = concat!(
-    "SELECT id, content::text, attributes::text, ",
-    micros!("created_at"),
-    " AS created, ",
-    micros!("updated_at"),
-    " AS updated FROM user_profiles WHERE project_id = $1 AND user_id = $2 ORDER BY updated_at, id"
-);
-/// The gists of an event come with it, as JSON.
-const EVENTS: &str = concat!(
-    "SELECT e.id, e.event_data::text AS data, ",
-    micros!("e.created_at"),
-    " AS created, ",
-    micros!("e.updated_at"),
-    " AS updated, (SELECT coalesce(json_agg(json_build_object('id', g.id, 'data', g.gist_data, 'created', ",
-    micros!("g.created_at"),
-    ", 'updated', ",
-    micros!("g.updated_at"),
-    ") ORDER BY g.created_at, g.id), '[]')::text FROM user_event_gists AS g
-        WHERE g.project_id = e.project_id AND g.user_id = e.user_id AND g.event_id = e.id) AS gists
-    FROM user_events AS e WHERE e.project_id = $1 AND e.user_id = $2 ORDER BY e.created_at, e.id"
-);
-/// Whatever has a row in the buffer that is not done is still to be processed: idle, under way, or failed.
-const BLOBS: &str = concat!(
-    "SELECT b.id, b.blob_type::text, b.blob_data::text AS data, b.additional_fields::text AS fields, ",
-    micros!("b.created_at"),
-    " AS created, EXISTS (SELECT FROM buffer_zones AS z WHERE z.project_id = b.project_id AND z.user_id = b.user_id
-            AND z.blob_id = b.id AND z.status <> 'done') AS waits
-    FROM general_blobs AS b WHERE b.project_id = $1 AND b.user_id = $2 ORDER BY b.created_at, b.id"
-);
 
 /// Why the source cannot be read. No text holds the password.
 #[derive(Debug, thiserror::Error)]
@@ -184,10 +91,12 @@ pub(super) struct ProjectRow {
     pub(super) updated: Option<i64>,
 }
 
-/// A user; its data is JSON.
+/// A user; its data is JSON. `bytes` is how much the texts of a row are, here and below; none of them is there when that
+/// is beyond the limit.
 #[derive(FromRow, Debug)]
 pub(super) struct UserRow {
     pub(super) id: Uuid,
+    pub(super) bytes: i64,
     pub(super) data: Option<String>,
     pub(super) created: Option<i64>,
     pub(super) updated: Option<i64>,
@@ -197,40 +106,30 @@ pub(super) struct UserRow {
 #[derive(FromRow, Debug)]
 pub(super) struct SlotRow {
     pub(super) id: Uuid,
+    pub(super) bytes: i64,
     pub(super) content: Option<String>,
     pub(super) attributes: Option<String>,
     pub(super) created: Option<i64>,
     pub(super) updated: Option<i64>,
 }
 
-impl SlotRow {
-    /// How much it is.
-    pub(super) fn bytes(&self) -> usize {
-        [&self.content, &self.attributes].into_iter().flatten().map(String::len).sum()
-    }
-}
-
 /// An event and its gists, as JSON.
 #[derive(FromRow, Debug)]
 pub(super) struct EventRow {
     pub(super) id: Uuid,
+    pub(super) bytes: i64,
+    pub(super) gist_count: i64,
     pub(super) data: Option<String>,
     pub(super) created: Option<i64>,
     pub(super) updated: Option<i64>,
-    pub(super) gists: String,
-}
-
-impl EventRow {
-    /// How much it is.
-    pub(super) fn bytes(&self) -> usize {
-        self.data.as_ref().map_or(0, String::len) + self.gists.len()
-    }
+    pub(super) gists: Option<String>,
 }
 
 /// A blob; data and fields are JSON.
 #[derive(FromRow, Debug)]
 pub(super) struct BlobRow {
     pub(super) id: Uuid,
+    pub(super) bytes: i64,
     pub(super) blob_type: Option<String>,
     pub(super) data: Option<String>,
     pub(super) fields: Option<String>,
@@ -261,17 +160,20 @@ pub(super) struct Source {
     columns: HashSet<(String, String)>,
     /// The only project that is asked for, if it is one.
     project: Option<String>,
+    /// How much the texts of a row may be.
+    max_bytes: i64,
 }
 
 impl Source {
     /// Connects, and makes sure that it is what it should be.
-    pub(super) async fn open(url: &str, project: Option<&str>) -> Result<Self, SourceError> {
+    pub(super) async fn open(url: &str, project: Option<&str>, max_bytes: usize) -> Result<Self, SourceError> {
         let (mut conn, target) = visit(url, NAME).await?;
         within(conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await?;
         within(conn.execute(NO_LIMITS)).await?;
         let columns: Vec<(String, String)> = within(query_as(COLUMNS).fetch_all(&mut conn)).await?;
         let columns: HashSet<(String, String)> = columns.into_iter().collect();
-        let mut source = Self { conn, target, columns, project: project.map(str::to_owned) };
+        let (project_name, max_bytes) = (project.map(str::to_owned), i64::try_from(max_bytes).unwrap_or(i64::MAX));
+        let mut source = Self { conn, target, columns, project: project_name, max_bytes };
         let needed = TABLES.iter().flat_map(|(table, columns)| columns.iter().map(move |column| (*table, *column)));
         if let Some((table, column)) = needed.into_iter().find(|(table, column)| !source.has(table, column)) {
             return Err(SourceError::Stranger { target: source.target, table, column });
@@ -333,21 +235,22 @@ impl Source {
 
     /// A user.
     pub(super) async fn user(&mut self, project: &str, id: Uuid) -> Result<UserRow, SourceError> {
-        within(query_as(USER).bind(project.to_owned()).bind(id).fetch_one(&mut self.conn)).await
+        let select = query_as(USER).bind(project.to_owned()).bind(id).bind(self.max_bytes);
+        within(select.fetch_one(&mut self.conn)).await
     }
 
     /// Its slots, oldest change first.
     pub(super) fn slots(&mut self, project: &str, user: Uuid) -> Rows<'_, SlotRow> {
-        Rows(query_as(SLOTS).bind(project.to_owned()).bind(user).fetch(&mut self.conn))
+        Rows(query_as(SLOTS).bind(project.to_owned()).bind(user).bind(self.max_bytes).fetch(&mut self.conn))
     }
 
     /// Its events, oldest first.
     pub(super) fn events(&mut self, project: &str, user: Uuid) -> Rows<'_, EventRow> {
-        Rows(query_as(EVENTS).bind(project.to_owned()).bind(user).fetch(&mut self.conn))
+        Rows(query_as(EVENTS).bind(project.to_owned()).bind(user).bind(self.max_bytes).fetch(&mut self.conn))
     }
 
     /// Its blobs, oldest first.
     pub(super) fn blobs(&mut self, project: &str, user: Uuid) -> Rows<'_, BlobRow> {
-        Rows(query_as(BLOBS).bind(project.to_owned()).bind(user).fetch(&mut self.conn))
+        Rows(query_as(BLOBS).bind(project.to_owned()).bind(user).bind(self.max_bytes).fetch(&mut self.conn))
     }
 }

@@ -13,7 +13,8 @@ const ODD: &str = r#"
         ('broken', 'event_tags: 7', 'active'), ('strange', NULL, 'frozen');
     INSERT INTO users (id, project_id) VALUES (id(0, 3), 'two words'),
         ('00000000-0000-1000-8000-000000000001', '__root__');
-    INSERT INTO users (id, project_id, additional_fields, created_at) VALUES (id(0, 4), '__root__', '[1]', 'infinity');
+    INSERT INTO users (id, project_id, additional_fields, created_at) VALUES (id(0, 4), '__root__', '[1]', now()),
+        (id(0, 5), '__root__', '{}', 'infinity');
     INSERT INTO user_profiles (id, project_id, user_id, content, attributes, created_at) VALUES
         (id(1, 11), '__root__', id(0, 2), 'x', '{"topic": "t"}', now()),
         (id(1, 12), '__root__', id(0, 2), 'x', NULL, now()),
@@ -53,8 +54,8 @@ fn what_cannot_be_taken_is_told() {
             "1 setting of a project: the status is not known: the project is suspended here (strange)".to_owned(),
             "1 user: the id is no UUID of version 4 or 5".to_owned(),
             format!("1 user: the project cannot be moved ({})", id(0, 3)),
-            format!("1 user's data or times: its JSON is no object, or cannot be read ({})", id(0, 4)),
-            format!("1 user's data or times: a time is missing, infinite or out of range ({})", id(0, 4)),
+            format!("1 user: its JSON is no object, or cannot be read ({})", id(0, 4)),
+            format!("1 user: a time is missing, infinite or out of range ({})", id(0, 5)),
             format!("2 profile slots: the attributes name no topic and sub_topic ({}, {})", id(1, 11), id(1, 12)),
             format!("2 profile slots: a time is missing, infinite or out of range ({}, {})", id(1, 13), id(1, 14)),
             format!("1 profile slot: larger than max_body_bytes: raise it and import again ({})", id(1, 15)),
@@ -74,10 +75,51 @@ fn what_cannot_be_taken_is_told() {
         }
         assert!(report.contains("events came without 1 field"), "{report}");
         assert_counted(&report, "projects", "4 moved, 0 here already");
-        assert_counted(&report, "users", "4 moved, 0 here already");
+        assert_counted(&report, "users", "3 moved, 0 here already");
         let (_server, client) = place.serve();
         assert_eq!(client.profile(&id(0, 2)), [["t", "s", "good"].map(str::to_owned)]);
         assert_eq!(client.event_lines(&id(0, 2)), ["good"]);
+    }
+}
+
+/// What was too large is not said to have come when more is allowed: it comes.
+#[test]
+fn what_was_too_large_comes_when_it_may() {
+    let source = Reference::new();
+    source.run(
+        r#"INSERT INTO users (id, project_id, additional_fields)
+            VALUES (id(0, 3), '__root__', json_build_object('x', repeat('x', 5000)));
+        INSERT INTO user_profiles (id, project_id, user_id, content, attributes)
+            VALUES (id(1, 11), '__root__', id(0, 3), 'memo', '{"topic": "t", "sub_topic": "s"}');
+        INSERT INTO user_events (id, project_id, user_id, event_data) VALUES (id(2, 11), '__root__', id(0, 2), '{}');
+        INSERT INTO user_event_gists (id, project_id, user_id, event_id, gist_data)
+            SELECT id(3, 10 + n), '__root__', id(0, 2), id(2, 11), json_build_object('content', repeat('x', 900))
+            FROM generate_series(1, 5) AS n;
+        INSERT INTO general_blobs (id, project_id, user_id, blob_type, blob_data)
+            VALUES (id(4, 11), '__root__', id(0, 2), 'doc', json_build_object('content', repeat('x', 5000)))"#,
+    );
+    for place in [Place::sqlite(), Place::postgres()] {
+        let mut import = place.import(&source.url(), &[]);
+        let (done, report) = told(&import.env("POWERMEMO_MAX_BODY_BYTES", "4096").output().unwrap());
+        assert!(!done, "{report}");
+        for line in [
+            format!("1 user: larger than max_body_bytes: raise it and import again ({})", id(0, 3)),
+            "1 profile slot: the user cannot be moved".to_owned(),
+            format!("1 event: larger than max_body_bytes: raise it and import again ({})", id(2, 11)),
+            "5 event gists: the event cannot be moved".to_owned(),
+            format!("1 kept blob: larger than max_body_bytes: raise it and import again ({})", id(4, 11)),
+        ] {
+            assert!(report.contains(&format!("\n  {line}")), "not told: {line}\n{report}");
+        }
+        let (done, report) = place.run(&source, &[]);
+        assert!(done, "{report}");
+        assert_counted(&report, "users", "1 moved, 3 here already");
+        assert_counted(&report, "profile slots", "1 moved, 3 came before");
+        assert_counted(&report, "event gists", "5 moved, 2 came before");
+        assert_counted(&report, "kept blobs", "1 moved, 2 came before");
+        let (_server, client) = place.serve();
+        let data = &client.call("GET", &format!("/users/{}", id(0, 3)), None).unwrap()["data"];
+        assert_eq!(data["x"].as_str().map(str::len), Some(5000));
     }
 }
 
