@@ -34,9 +34,20 @@ enum Fate {
     Open,
     /// It lives here. The second says that it is new.
     Lives(Owner, bool),
-    /// It was deleted here.
+    /// It was deleted here, or its project was.
     Deleted,
     /// It cannot be here.
+    Refused,
+}
+
+/// Where the users of a project go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Destination {
+    /// To this project.
+    Project(ProjectId),
+    /// Nowhere: it was deleted here.
+    Deleted,
+    /// Nowhere: it cannot be here.
     Refused,
 }
 
@@ -89,19 +100,27 @@ impl<'c> Desk<'c> {
         Self { config, target, report: Report::new(target.is_none()), counter: Tokeniser::start() }
     }
 
-    /// Begins with a user. `project` is none when that cannot be moved.
-    pub(super) fn user(&mut self, project: Option<&ProjectId>, row: &UserRow) -> Heir {
-        let project_is_here = project.map(|_| ()).ok_or(OF_A_PROJECT);
-        let (legacy, fate) = match project_is_here.and_then(|()| convert::user(row, self.config.max_body_bytes)) {
-            Ok(legacy) => (legacy, Fate::Open),
-            // Without its row a user could be here, but what is wrong with the row could not come later.
-            Err(reason) => {
-                self.report.left(Kind::User, reason, row.id);
-                (convert::nobody(), Fate::Refused)
+    /// Begins with a user.
+    pub(super) fn user(&mut self, destination: &Destination, row: &UserRow) -> Heir {
+        let (project, legacy, fate) = match destination {
+            Destination::Project(id) => match convert::user(row, self.config.max_body_bytes) {
+                Ok(legacy) => (id.clone(), legacy, Fate::Open),
+                // Without its row a user could be here, but what is wrong with the row could not come later.
+                Err(reason) => {
+                    self.report.left(Kind::User, reason, row.id);
+                    (id.clone(), convert::nobody(), Fate::Refused)
+                }
+            },
+            Destination::Deleted => {
+                self.report.deleted(Kind::User, 1);
+                ("".into(), convert::nobody(), Fate::Deleted)
+            }
+            Destination::Refused => {
+                self.report.left(Kind::User, OF_A_PROJECT, row.id);
+                ("".into(), convert::nobody(), Fate::Refused)
             }
         };
-        let key = UserKey { project: project.cloned().unwrap_or_else(|| "".into()), user: UserId(row.id) };
-        Heir { key, legacy, rows: 0, bytes: 0, fate }
+        Heir { key: UserKey { project, user: UserId(row.id) }, legacy, rows: 0, bytes: 0, fate }
     }
 
     /// Whether a row of a user is to be looked at. If not, it is counted.
@@ -193,6 +212,7 @@ impl<'c> Desk<'c> {
         };
         crash_point("import_adopted").await;
         let Adoption::Done { incarnation, is_new, ids } = adoption else {
+            // The user, or, while this was under way, its project.
             heir.fate = Fate::Deleted;
             self.count_deleted(&part, is_first);
             return Ok(());

@@ -17,13 +17,12 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, anyhow, ensure};
 use clap::{Args, Subcommand};
-use memory::ids::ProjectId;
 use tokio::runtime::Builder;
 use uuid::Uuid;
 
 use crate::backends::Backends;
 use crate::config::Config;
-use desk::Desk;
+use desk::{Desk, Destination};
 use source::Source;
 
 /// Threads that do the work of both databases.
@@ -118,13 +117,13 @@ async fn move_all(source: &mut Source, desk: &mut Desk<'_>) -> anyhow::Result<()
     let mut moved = 0;
     for name in &names {
         let row = source.project(name).await?;
-        let project = desk.project(name, row, &names).await?;
+        let destination = desk.project(name, row).await?;
         let mut last = None;
         loop {
             let ids = source.user_ids(name, last).await?;
             let Some(end) = ids.last().copied() else { break };
             for id in ids {
-                move_user(source, desk, name, project.as_ref(), id).await?;
+                move_user(source, desk, name, &destination, id).await?;
                 moved += 1;
                 if moved % MILESTONE == 0 {
                     tracing::info!("{moved} of {} users", counts.users);
@@ -141,10 +140,10 @@ async fn move_user(
     source: &mut Source,
     desk: &mut Desk<'_>,
     name: &str,
-    project: Option<&ProjectId>,
+    destination: &Destination,
     id: Uuid,
 ) -> anyhow::Result<()> {
-    let mut heir = desk.user(project, &source.user(name, id).await?);
+    let mut heir = desk.user(destination, &source.user(name, id).await?);
     let mut slots = source.slots(name, id);
     while let Some(row) = slots.next().await? {
         desk.slot(&mut heir, &row).await?;

@@ -96,6 +96,8 @@ pub(super) struct Report {
     keys: u64,
     /// Projects that have no token.
     locked: Vec<String>,
+    /// Projects whose settings are others here.
+    differing: Vec<String>,
     /// The name of the default project there and here, if they differ.
     renamed: Option<(String, String)>,
 }
@@ -150,6 +152,11 @@ impl Report {
     /// Notes a project that nobody has a token for.
     pub(super) fn locked(&mut self, name: &str) {
         self.locked.push(name.to_owned());
+    }
+
+    /// Notes a project whose settings here are not those that it has there.
+    pub(super) fn differs(&mut self, name: &str) {
+        self.differing.push(name.to_owned());
     }
 
     /// Notes that the default project has another name here.
@@ -225,6 +232,7 @@ impl Report {
         if let Some((there, here)) = &self.renamed {
             writeln!(f, "the default project {there} is {here} here (project_id)")?;
         }
+        write_projects(f, "status or profile_config are others here, and stay so, of", &self.differing)?;
         let locked = "tokens do not move: make new ones with `powermemo project rotate-token NAME` for";
         write_projects(f, locked, &self.locked)
     }

@@ -85,6 +85,8 @@ pub(super) struct Unmoved {
 /// A project. Times are microseconds since 1970, here and below.
 #[derive(FromRow, Debug, Default)]
 pub(super) struct ProjectRow {
+    /// What tells it from projects of the same name in other databases.
+    pub(super) id: Option<Uuid>,
     pub(super) profile_config: Option<String>,
     pub(super) status: Option<String>,
     pub(super) created: Option<i64>,

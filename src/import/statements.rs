@@ -3,7 +3,7 @@
 
 /// The tables that are read, with the columns that are needed.
 pub(super) const TABLES: [(&str, &[&str]); 7] = [
-    ("projects", &["project_id", "profile_config", "status", "created_at", "updated_at"]),
+    ("projects", &["project_id", "id", "profile_config", "status", "created_at", "updated_at"]),
     ("users", &["id", "project_id", "additional_fields", "created_at", "updated_at"]),
     ("user_profiles", &["id", "project_id", "user_id", "content", "attributes", "created_at", "updated_at"]),
     ("user_events", &["id", "project_id", "user_id", "event_data", "created_at", "updated_at"]),
@@ -52,7 +52,7 @@ pub(super) const COUNTS: &str = "SELECT
 pub(super) const PROJECTS: &str = "SELECT project_id::text FROM projects WHERE $1::text IS NULL OR project_id = $1
     UNION SELECT project_id::text FROM users WHERE $1::text IS NULL OR project_id = $1 ORDER BY 1";
 pub(super) const PROJECT: &str = concat!(
-    "SELECT profile_config::text, status::text, ",
+    "SELECT id, profile_config::text, status::text, ",
     micros!("created_at"),
     " AS created, ",
     micros!("updated_at"),

@@ -97,6 +97,10 @@ impl StoreHarness for Shared {
         Arc::new(Self::store(self))
     }
 
+    fn projects(&self) -> Arc<dyn Projects> {
+        Arc::new(Self::store(self))
+    }
+
     async fn rows_of(&self, key: &UserKey) -> u64 {
         let sql = "SELECT (SELECT count(*) FROM users WHERE project_id = $1 AND user_id = $2)
             + (SELECT count(*) FROM profile_slots WHERE project_id = $1 AND user_id = $2)

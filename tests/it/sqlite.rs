@@ -100,6 +100,10 @@ impl StoreHarness for Embedded {
         Arc::new(Self::store(self))
     }
 
+    fn projects(&self) -> Arc<dyn Projects> {
+        Arc::new(Self::store(self))
+    }
+
     async fn rows_of(&self, key: &UserKey) -> u64 {
         let mut conn = self.connect().await;
         let mut rows = 0;

@@ -63,4 +63,19 @@ pub enum Adoption {
     },
     /// A user of this id was deleted here: nothing has changed.
     Deleted,
+    /// The project is not there, or is being deleted: nothing has changed.
+    NoProject,
+}
+
+/// What became of a project that another service had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProjectAdoption {
+    /// It is here, and was not.
+    New,
+    /// It was here, and has stayed as it is.
+    Here,
+    /// It came before, and was deleted here since, or is being deleted.
+    Deleted,
+    /// The name is that of something else here: nothing has changed.
+    Taken,
 }

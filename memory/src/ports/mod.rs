@@ -22,7 +22,7 @@ pub use journal::{
     Append, Batch, Due, Entry, Holding, Journal, JournalError, Level, Release, Removed, Requeue, Requeued, Reseal,
     Setback, Standing, Take, Taken,
 };
-pub use legacy::{Adoption, Legacy};
+pub use legacy::{Adoption, Legacy, ProjectAdoption};
 pub use model::{Answer, LanguageModel, ModelError, Usage};
 pub use projects::{ListedUser, Project, ProjectStatus, Projects, TokenHash, UserOrder, UserQuery};
 pub use store::{

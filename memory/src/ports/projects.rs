@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use serde_json::{Map, Value};
 
 use crate::ids::{ProjectId, UserId};
-use crate::ports::{Page, StoreError};
+use crate::ports::{Page, ProjectAdoption, StoreError};
 use crate::quota::TokenQuota;
 use crate::usage::Used;
 
@@ -113,7 +113,8 @@ pub struct ListedUser {
 /// deleted; nothing has changed then. Errors are those of [`StoreError`].
 #[async_trait]
 pub trait Projects: Send + Sync + 'static {
-    /// Creates an active project that has used nothing. False when the name is taken, or has users.
+    /// Creates an active project that has used nothing and comes from nowhere else. False when the name is taken, or has
+    /// users.
     async fn create_project(
         &self,
         id: &ProjectId,
@@ -122,8 +123,17 @@ pub trait Projects: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Stores a project as it is, unless there is one of its name: then the answer is false. It may have users already.
-    async fn adopt_project(&self, project: &Project) -> Result<bool, StoreError>;
+    /// Stores a project of another service as it is, unless one of its name is here, and remembers for good that this
+    /// name is that of `source`, which tells projects of all such services apart. A project that is here stays as it is.
+    /// [`ProjectAdoption::Taken`] when the name is that of another source, is being deleted, or has users of unknown
+    /// source; `implicit` allows such users, for a project that may have had no row. What came before and is not here any
+    /// more is not brought back ([`ProjectAdoption::Deleted`]). A new project has used nothing, unless it is implicit.
+    async fn adopt_project(
+        &self,
+        project: &Project,
+        source: &str,
+        implicit: bool,
+    ) -> Result<ProjectAdoption, StoreError>;
 
     /// Reads a project.
     async fn project(&self, id: &ProjectId) -> Result<Option<Project>, StoreError>;

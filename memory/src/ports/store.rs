@@ -296,7 +296,8 @@ pub trait Store: Send + Sync + 'static {
     /// slots, events and blobs those are stored, as they are, that were never taken over for this user before and of
     /// whose ids nothing is here: so it may be repeated, and what was changed or deleted here since stays as it is. So
     /// does the data of a user who lives. While there is a tombstone of the id, nothing is taken over, neither for the
-    /// user who is gone nor for one made anew. New slots get an entry in their history, as those that a client adds.
+    /// user who is gone nor for one made anew. Nor is anything while the project has no row, or is being deleted. New slots
+    /// get an entry in their history, as those that a client adds.
     async fn adopt(
         &self,
         key: &UserKey,

@@ -5,11 +5,38 @@ use uuid::Uuid;
 
 use super::store::State;
 use super::store_rows::{UserRows, in_order};
-use crate::ids::{Incarnation, UserKey};
-use crate::ports::{Adoption, Legacy, User};
+use crate::ids::{Incarnation, ProjectId, UserKey};
+use crate::ports::{Adoption, Legacy, Project, ProjectAdoption, ProjectStatus, User};
 use crate::profile::Author;
 
 impl State {
+    /// Whether a project is here, and is to stay.
+    fn is_kept(&self, id: &ProjectId) -> bool {
+        self.projects.get(id).is_some_and(|project| project.status != ProjectStatus::Deleting)
+    }
+
+    pub(super) fn adopt_project(&mut self, project: &Project, source: &str, implicit: bool) -> ProjectAdoption {
+        let id = &project.id;
+        if let Some(other) = self.sources.get(id) {
+            return match self.is_kept(id) {
+                _ if other != source => ProjectAdoption::Taken,
+                true => ProjectAdoption::Here,
+                false => ProjectAdoption::Deleted,
+            };
+        }
+        let is_free = implicit || self.users_of(id).next().is_none();
+        if !is_free || self.projects.contains_key(id) && !self.is_kept(id) {
+            return ProjectAdoption::Taken;
+        }
+        self.sources.insert(id.clone(), source.to_owned());
+        if self.projects.contains_key(id) {
+            return ProjectAdoption::Here;
+        }
+        self.projects.insert(id.clone(), project.clone());
+        self.usage.retain(|(other, _), _| implicit || other != id);
+        ProjectAdoption::New
+    }
+
     pub(super) fn adopt(
         &mut self,
         key: &UserKey,
@@ -17,6 +44,9 @@ impl State {
         legacy: &Legacy,
         now: Timestamp,
     ) -> Adoption {
+        if !self.is_kept(&key.project) {
+            return Adoption::NoProject;
+        }
         if self.tombstones.iter().any(|tombstone| tombstone.owner.key == *key) {
             return Adoption::Deleted;
         }

@@ -5,7 +5,9 @@ use jiff::civil::Date;
 use super::store::{MemoryStore, State};
 use super::store_rows::UserRows;
 use crate::ids::{ProjectId, UserId};
-use crate::ports::{ListedUser, Page, Project, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery};
+use crate::ports::{
+    ListedUser, Page, Project, ProjectAdoption, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery,
+};
 use crate::quota::TokenQuota;
 use crate::usage::Used;
 
@@ -23,7 +25,7 @@ impl State {
     }
 
     /// The users of a project who live.
-    fn users_of(&self, id: &ProjectId) -> impl Iterator<Item = &UserRows> {
+    pub(super) fn users_of(&self, id: &ProjectId) -> impl Iterator<Item = &UserRows> {
         self.users.iter().filter(move |(key, rows)| key.project == *id && rows.user.is_some()).map(|(_, rows)| rows)
     }
 }
@@ -70,17 +72,19 @@ impl Projects for MemoryStore {
             if is_new {
                 state.projects.insert(id.clone(), fresh(id, Some(*token), quota, now));
                 state.usage.retain(|(project, _), _| project != id);
+                state.sources.remove(id);
             }
             is_new
         })
     }
 
-    async fn adopt_project(&self, project: &Project) -> Result<bool, StoreError> {
-        self.call(|state| {
-            let is_new = !state.projects.contains_key(&project.id);
-            state.projects.entry(project.id.clone()).or_insert_with(|| project.clone());
-            is_new
-        })
+    async fn adopt_project(
+        &self,
+        project: &Project,
+        source: &str,
+        implicit: bool,
+    ) -> Result<ProjectAdoption, StoreError> {
+        self.call(|state| state.adopt_project(project, source, implicit))
     }
 
     async fn project(&self, id: &ProjectId) -> Result<Option<Project>, StoreError> {

@@ -26,6 +26,8 @@ pub struct MemoryStore(Shared<State>);
 pub(super) struct State {
     pub(super) users: BTreeMap<UserKey, UserRows>,
     pub(super) projects: BTreeMap<ProjectId, Project>,
+    /// The sources of projects that were taken over.
+    pub(super) sources: BTreeMap<ProjectId, String>,
     pub(super) usage: BTreeMap<(ProjectId, Date), Used>,
     /// In order of deletion.
     pub(super) tombstones: Vec<Tombstone>,

@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use memory::ids::{ProjectId, UserId};
-use memory::ports::{ListedUser, Page, Project, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery};
+use memory::ports::{
+    ListedUser, Page, Project, ProjectAdoption, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery,
+};
 use memory::quota::TokenQuota;
 use memory::usage::Used;
 use sqlx::postgres::PgRow;
@@ -12,6 +14,7 @@ use sqlx::{FromRow, PgConnection, Row, query, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::adoption;
 use super::blobs::limits;
 use super::error::DatabaseError;
 use super::rows::{from_json, micros, number, text, time_column};
@@ -29,11 +32,9 @@ const CREATE: &str = "WITH made AS (
         SELECT $1, 'active', $2, $3, $4, $4 WHERE NOT EXISTS (SELECT FROM users WHERE users.project_id = $1)
         ON CONFLICT DO NOTHING RETURNING project_id
     ), entries AS (DELETE FROM usage_entries USING made WHERE usage_entries.project_id = made.project_id
-    ), days AS (DELETE FROM usage_days USING made WHERE usage_days.project_id = made.project_id)
+    ), days AS (DELETE FROM usage_days USING made WHERE usage_days.project_id = made.project_id
+    ), sources AS (DELETE FROM adopted_projects USING made WHERE adopted_projects.project_id = made.project_id)
     SELECT count(*) FROM made";
-const ADOPT: &str = "INSERT INTO projects (project_id, status, token_hash, profile_config, token_quota, created_at,
-        updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
 const SET_TOKEN: &str = "UPDATE projects SET token_hash = $2, updated_at = $3
     WHERE project_id = $1 AND status <> 'deleting'";
 const SET_STATUS: &str = "UPDATE projects SET status = $2, updated_at = $3
@@ -165,16 +166,6 @@ async fn set_quota(
     Ok(update.execute(conn).await?.rows_affected() == 1)
 }
 
-async fn adopt(conn: &mut PgConnection, project: &Project) -> Result<bool, DatabaseError> {
-    let adopt = query(ADOPT).bind(project.id.as_str().to_owned()).bind(project.status.as_str());
-    let adopt = adopt
-        .bind(project.token.map(|token| token.0.to_vec()))
-        .bind(project.profile_config.as_deref().map(text))
-        .bind(project.token_quota.to_stored());
-    let adopt = adopt.bind(micros(project.created_at)).bind(micros(project.updated_at));
-    Ok(adopt.execute(conn).await?.rows_affected() == 1)
-}
-
 /// The same of its token.
 async fn set_hash(
     conn: &mut PgConnection,
@@ -234,8 +225,17 @@ impl Projects for PostgresStore {
         Ok(work.await?)
     }
 
-    async fn adopt_project(&self, project: &Project) -> Result<bool, StoreError> {
-        Ok(self.database.single(project.clone(), |conn, project| Box::pin(adopt(conn, project))).await?)
+    async fn adopt_project(
+        &self,
+        project: &Project,
+        source: &str,
+        implicit: bool,
+    ) -> Result<ProjectAdoption, StoreError> {
+        let args = (project.clone(), source.to_owned());
+        let work = self.database.write(args, move |conn, (project, source)| {
+            Box::pin(adoption::adopt_project(conn, project, source, implicit))
+        });
+        Ok(work.await?)
     }
 
     async fn project(&self, id: &ProjectId) -> Result<Option<Project>, StoreError> {

@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use memory::ids::{ProjectId, UserId};
-use memory::ports::{ListedUser, Page, Project, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery};
+use memory::ports::{
+    ListedUser, Page, Project, ProjectAdoption, ProjectStatus, Projects, StoreError, TokenHash, UserOrder, UserQuery,
+};
 use memory::quota::TokenQuota;
 use memory::usage::Used;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -12,6 +14,7 @@ use sqlx::{FromRow, Row, Sqlite, query, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::adoption;
 use super::error::DatabaseError;
 use super::rows::{from_json, micros, time_column};
 use super::usage;
@@ -26,9 +29,6 @@ const DELETING: &str = "SELECT project_id, status, token_hash, profile_config, t
 const CREATE: &str = "INSERT INTO projects (project_id, status, token_hash, token_quota, created_at, updated_at)
     SELECT ?1, 'active', ?2, ?3, ?4, ?4 WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.project_id = ?1)
     ON CONFLICT DO NOTHING";
-const ADOPT: &str = "INSERT INTO projects (project_id, status, token_hash, profile_config, token_quota, created_at,
-        updated_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
 const SET_TOKEN: &str = "UPDATE projects SET token_hash = ?2, updated_at = ?3
     WHERE project_id = ?1 AND status <> 'deleting'";
 const SET_STATUS: &str = "UPDATE projects SET status = ?2, updated_at = ?3
@@ -45,7 +45,8 @@ const MAKE_AND_SET_QUOTA: &str = "INSERT INTO projects (project_id, status, toke
     VALUES (?1, 'active', ?2, ?3, ?3)
     ON CONFLICT DO UPDATE SET token_quota = excluded.token_quota, updated_at = excluded.updated_at
     WHERE projects.status <> 'deleting'";
-const REMOVE_USAGE: &str = "DELETE FROM usage_days WHERE project_id = ?1";
+pub(super) const REMOVE_USAGE: &str = "DELETE FROM usage_days WHERE project_id = ?1";
+const REMOVE_SOURCE: &str = "DELETE FROM adopted_projects WHERE project_id = ?1";
 const REMOVE: &str = "DELETE FROM projects WHERE project_id = ?1 AND status = 'deleting'
     AND NOT EXISTS (SELECT 1 FROM users WHERE users.project_id = ?1)";
 const USER_IDS: &str = "SELECT user_id FROM users WHERE project_id = ?1 LIMIT ?2";
@@ -127,15 +128,22 @@ impl SqliteStore {
         Ok(write.await?)
     }
 
-    /// Does one write to a project and, if it changes something, forgets what was used under its name.
-    async fn change_and_forget(&self, statement: Statement, id: &ProjectId) -> Result<bool, StoreError> {
+    /// Does one write to a project and, if it changes something, what is to be forgotten of its name.
+    async fn change_and_forget(
+        &self,
+        statement: Statement,
+        forget: &'static [&'static str],
+        id: &ProjectId,
+    ) -> Result<bool, StoreError> {
         let id = id.as_str().to_owned();
         let write = self.database.write(move |conn| {
             Box::pin(async move {
                 if statement.execute(&mut *conn).await?.rows_affected() == 0 {
                     return Ok(false);
                 }
-                query(REMOVE_USAGE).bind(id).execute(conn).await?;
+                for sql in forget {
+                    query(*sql).bind(id.clone()).execute(&mut *conn).await?;
+                }
                 Ok::<_, DatabaseError>(true)
             })
         });
@@ -171,14 +179,20 @@ impl Projects for SqliteStore {
     ) -> Result<bool, StoreError> {
         let create = query(CREATE).bind(id.as_str().to_owned()).bind(token.0.to_vec()).bind(quota.to_stored());
         // What an earlier project of the name has used may have been counted after its end.
-        self.change_and_forget(create.bind(micros(now)), id).await
+        self.change_and_forget(create.bind(micros(now)), &[REMOVE_USAGE, REMOVE_SOURCE], id).await
     }
 
-    async fn adopt_project(&self, project: &Project) -> Result<bool, StoreError> {
-        let adopt = query(ADOPT).bind(project.id.as_str().to_owned()).bind(project.status.as_str());
-        let adopt = adopt.bind(project.token.map(|token| token.0.to_vec())).bind(project.profile_config.clone());
-        let adopt = adopt.bind(project.token_quota.to_stored());
-        self.change(adopt.bind(micros(project.created_at)).bind(micros(project.updated_at))).await
+    async fn adopt_project(
+        &self,
+        project: &Project,
+        source: &str,
+        implicit: bool,
+    ) -> Result<ProjectAdoption, StoreError> {
+        let (project, source) = (project.clone(), source.to_owned());
+        let work = self
+            .database
+            .write(move |conn| Box::pin(async move { adoption::adopt_project(conn, project, source, implicit).await }));
+        Ok(work.await?)
     }
 
     async fn project(&self, id: &ProjectId) -> Result<Option<Project>, StoreError> {
@@ -232,7 +246,7 @@ impl Projects for SqliteStore {
     }
 
     async fn remove_project(&self, id: &ProjectId) -> Result<bool, StoreError> {
-        self.change_and_forget(query(REMOVE).bind(id.as_str().to_owned()), id).await
+        self.change_and_forget(query(REMOVE).bind(id.as_str().to_owned()), &[REMOVE_USAGE], id).await
     }
 
     async fn user_ids(&self, id: &ProjectId, limit: u32) -> Result<Vec<UserId>, StoreError> {

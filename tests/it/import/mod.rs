@@ -3,6 +3,7 @@
 #[cfg(feature = "crash-points")]
 mod crash;
 mod moves;
+mod projects;
 mod reference;
 mod refusals;
 

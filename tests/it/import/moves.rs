@@ -262,20 +262,6 @@ fn one_project_moves_alone() {
 }
 
 #[test]
-fn the_default_project_may_have_another_name() {
-    let (place, source) = (Place::sqlite(), Reference::new());
-    let mut import = place.import(&source.url(), &["--project-id", "bot"]);
-    let (done, report) = told(&import.output().unwrap());
-    assert!(!done && report.contains("1 project: it is the name of the default project here"), "{report}");
-    assert!(report.contains("1 user: the project cannot be moved"), "{report}");
-    assert!(report.contains("the default project __root__ is bot here"), "{report}");
-    let mut command = place.command();
-    command.env("PROJECT_ID", "bot");
-    let server = Server::spawn(command);
-    assert_ann(&Client::new(&server.base));
-}
-
-#[test]
 fn a_rehearsal_changes_nothing() {
     let (place, source) = (Place::sqlite(), Reference::new());
     let (done, report) = place.run(&source, &["--dry-run"]);

@@ -5,9 +5,12 @@ use std::time::Instant;
 use memory::blob::{BlobType, NewBlob};
 use memory::event::EventTag;
 use memory::ids::{BlobId, ClaimToken, EventId};
+use memory::ports::ProjectStatus::Active;
 use memory::ports::{
-    Adoption, Clock, EventFilter, Holding, Legacy, Page, Release, Reseal, Setback, Standing, SystemClock, Take, Taken,
+    Adoption, Clock, EventFilter, Holding, Legacy, Page, Project, ProjectAdoption, Release, Reseal, Setback, Standing,
+    SystemClock, Take, Taken,
 };
+use memory::quota::TokenQuota;
 use sqlx::raw_sql;
 
 use super::sharing::{chat, commit};
@@ -37,6 +40,9 @@ const FILL: &str = "CREATE TEMP TABLE n AS SELECT n, gen_random_uuid() AS id,
     INSERT INTO tombstones SELECT 'it', user_id, id, n, CASE WHEN n % 2 = 0 THEN n END FROM n;
     INSERT INTO recorded_answers SELECT 'it', user_id, id, 0, '{}', n FROM n;
     INSERT INTO adopted_rows SELECT 'it', user_id, id FROM n;
+    INSERT INTO adopted_projects SELECT 'p' || n, 'there' FROM n;
+    INSERT INTO projects (project_id, status, created_at, updated_at) SELECT 'p' || n, 'active', n, n FROM n;
+    INSERT INTO projects (project_id, status, created_at, updated_at) VALUES ('it', 'active', 0, 0) ON CONFLICT DO NOTHING;
     INSERT INTO journal_owners SELECT DISTINCT 'it', user_id, user_id FROM n;
     INSERT INTO journal_buffers SELECT 'it', user_id, user_id, 'chat', max(n), count(*), count(*), min(n)
         FROM n GROUP BY user_id;
@@ -92,6 +98,16 @@ async fn use_store(store: &dyn Store, owner: &Owner) {
         assert!(matches!(adoption, Adoption::Done { ids, .. } if ids.len() == new));
     }
     assert!(store.forget_before(now, 100).await.unwrap() > 0);
+}
+
+/// And of the projects, what an import does.
+async fn use_projects(projects: &dyn Projects) {
+    let (id, status, token_quota) = (ProjectId::from(Uuid::new_v4().to_string().as_str()), Active, TokenQuota::Unset);
+    let (created_at, updated_at) = (SystemClock.now(), SystemClock.now());
+    let project = Project { id, status, token: None, profile_config: None, token_quota, created_at, updated_at };
+    for wanted in [ProjectAdoption::New, ProjectAdoption::Here] {
+        assert_eq!(projects.adopt_project(&project, "there", false).await.unwrap(), wanted);
+    }
 }
 
 /// And of the journal.
@@ -170,6 +186,7 @@ async fn statements_go_by_an_index() {
     let owner = Owner { key, incarnation: Incarnation(user) };
     let use_all = async |database: &Arc<PostgresDatabase>| {
         use_store(&PostgresStore::new(Arc::clone(database)), &owner).await;
+        use_projects(&PostgresStore::new(Arc::clone(database))).await;
         use_journal(&PostgresJournal::new(Arc::clone(database)), &owner).await;
     };
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by a panic")]
 #![allow(missing_docs, reason = "the name of a case says what it proves")]
 
+pub mod adoption;
 mod kit;
 pub mod rows;
 pub mod usage;
@@ -37,9 +38,15 @@ macro_rules! projects_contract_tests {
                 a_project_goes_after_its_users
                 a_name_is_free_again
                 a_name_with_users_is_taken
-                a_project_is_adopted_as_it_is
-                a_name_is_adopted_once
                 concurrent_creations_have_one_winner;
+            adoption:
+                a_project_is_adopted_as_it_is
+                a_project_that_is_here_stays_as_it_is
+                a_name_with_users_is_not_adopted
+                a_name_has_one_source
+                a_deleted_project_is_not_brought_back
+                a_project_made_anew_has_no_source
+                concurrent_adoptions_have_one_source;
             users:
                 users_are_listed_with_their_counts
                 users_are_sorted
@@ -55,7 +62,8 @@ macro_rules! projects_contract_tests {
                 usage_outlives_its_users
                 folding_changes_no_total
                 the_usage_of_a_project_goes_with_it
-                a_new_project_has_used_nothing;
+                a_new_project_has_used_nothing
+                an_adopted_project_has_used_nothing;
         }
     };
 }

@@ -191,33 +191,6 @@ pub async fn a_name_with_users_is_taken(kit: Kit) {
     assert!(kit.projects.create_project(&"p".into(), &hash(7), TokenQuota::Unset, at(4)).await.unwrap());
 }
 
-pub async fn a_project_is_adopted_as_it_is(kit: Kit) {
-    for (name, token, config) in [("a", None, Some(texts::odd())), ("b", Some(hash(3)), None)] {
-        kit.user(name, 1, 1, none()).await;
-        for status in [ProjectStatus::Suspended, ProjectStatus::Active] {
-            let id = ProjectId::from(format!("{name}-{}", status.as_str()).as_str());
-            let (profile_config, created_at, updated_at) = (config.clone(), at(1), at(2));
-            let token_quota = token.map_or(TokenQuota::Tokens(5), |_| TokenQuota::Unset);
-            let project = Project { id, status, token, profile_config, token_quota, created_at, updated_at };
-            assert!(kit.projects.adopt_project(&project).await.unwrap());
-            assert_eq!(kit.read(&project.id).await, project);
-        }
-        let named = Project { id: name.into(), ..kit.read(&format!("{name}-active").as_str().into()).await };
-        assert!(kit.projects.adopt_project(&named).await.unwrap(), "a project with users may come later");
-    }
-}
-
-pub async fn a_name_is_adopted_once(kit: Kit) {
-    let id = kit.project("p").await;
-    let before = kit.read(&id).await;
-    let other = Project { token: None, profile_config: Some("x".into()), ..before.clone() };
-    assert!(!kit.projects.adopt_project(&other).await.unwrap());
-    assert_eq!(kit.read(&id).await, before);
-    kit.projects.set_status(&id, ProjectStatus::Deleting, at(5)).await.unwrap();
-    assert!(!kit.projects.adopt_project(&other).await.unwrap());
-    assert_eq!(kit.read(&id).await.status, ProjectStatus::Deleting);
-}
-
 pub async fn concurrent_creations_have_one_winner(kit: Kit) {
     let create = |byte| {
         let projects = kit.projects.clone();

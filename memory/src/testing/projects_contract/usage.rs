@@ -7,8 +7,10 @@ use super::kit::{Kit, none};
 use crate::blob::{BlobType, NewBlob};
 use crate::ids::{BlobId, FlushId, IdSource, Owner, SystemIds};
 use crate::ports::{
-    Commit, CommitReply, DeadLetter, FlushOutcome, FlushRecord, FlushResult, ProjectStatus, StoredBlob, Usage,
+    Commit, CommitReply, DeadLetter, FlushOutcome, FlushRecord, FlushResult, Project, ProjectAdoption, ProjectStatus,
+    StoredBlob, Usage,
 };
+use crate::quota::TokenQuota;
 use crate::usage::Used;
 
 /// An hour of the tenth of a month.
@@ -155,4 +157,27 @@ pub async fn a_new_project_has_used_nothing(kit: Kit) {
     assert_eq!(of_tenth(&kit, "p").await, used(3, 1, 2));
     kit.project("p").await;
     assert_eq!(of_tenth(&kit, "p").await, Used::default());
+}
+
+pub async fn an_adopted_project_has_used_nothing(kit: Kit) {
+    let project = |name: &str| Project {
+        id: name.into(),
+        status: ProjectStatus::Active,
+        token: None,
+        profile_config: None,
+        token_quota: TokenQuota::Unset,
+        created_at: hour(0),
+        updated_at: hour(0),
+    };
+    for (name, implicit) in [("p", false), ("default", true)] {
+        let owner = kit.user(name, 1, 1, none()).await;
+        commit(&kit, &owner, 1, hour(1)).await;
+        kit.projects.fold_usage(9).await.unwrap();
+        commit(&kit, &owner, 1, hour(1)).await;
+        kit.store.delete_user(&owner.key, hour(2)).await.unwrap();
+        let adoption = kit.projects.adopt_project(&project(name), "s", implicit).await.unwrap();
+        assert_eq!(adoption, ProjectAdoption::New);
+    }
+    assert_eq!(of_tenth(&kit, "p").await, Used::default());
+    assert_eq!(of_tenth(&kit, "default").await, used(2, 2, 2), "it is the project that used it");
 }

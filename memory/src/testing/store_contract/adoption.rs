@@ -8,9 +8,10 @@ use serde_json::json;
 use super::kit::{Kit, at, blob_id, commit, event, flushed_slot, key_in, object, stored};
 use crate::blob::BlobType;
 use crate::event::{Event, Gist};
-use crate::ids::{IdSource, Incarnation, Owner, SystemIds, UserKey};
-use crate::ports::{Adoption, Legacy, Page, SlotChange};
+use crate::ids::{IdSource, Incarnation, Owner, ProjectId, SystemIds, UserKey};
+use crate::ports::{Adoption, Legacy, Page, Project, ProjectStatus, SlotChange};
 use crate::profile::Slot;
+use crate::quota::TokenQuota;
 use crate::testing::texts;
 
 fn incarnation() -> Incarnation {
@@ -50,13 +51,28 @@ impl Kit {
     async fn adopt(&self, key: &UserKey, legacy: &Legacy) -> (Incarnation, bool, HashSet<uuid::Uuid>) {
         match self.store.adopt(key, incarnation(), legacy, at(50)).await.unwrap() {
             Adoption::Done { incarnation, is_new, ids } => (incarnation, is_new, ids),
-            Adoption::Deleted => panic!("it was not deleted"),
+            other => panic!("nothing was deleted: {other:?}"),
         }
+    }
+
+    /// Makes a project, as far as it is not here.
+    async fn project(&self, name: &str) -> ProjectId {
+        let (id, status, token_quota) = (ProjectId::from(name), ProjectStatus::Active, TokenQuota::Unset);
+        let (created_at, updated_at) = (at(0), at(0));
+        let project =
+            Project { id: id.clone(), status, token: None, profile_config: None, token_quota, created_at, updated_at };
+        self.harness.projects().adopt_project(&project, "there", true).await.unwrap();
+        id
+    }
+
+    /// Somebody of a project that is here.
+    async fn somebody(&self) -> UserKey {
+        UserKey { project: self.project("suite").await, ..key_in("suite") }
     }
 
     /// A user with all of a legacy.
     async fn heir(&self, legacy: &Legacy) -> Owner {
-        let key = key_in("suite");
+        let key = self.somebody().await;
         let (incarnation, is_new, ids) = self.adopt(&key, legacy).await;
         assert!(is_new && ids == legacy.ids().into_iter().collect());
         Owner { key, incarnation }
@@ -64,7 +80,7 @@ impl Kit {
 }
 
 pub async fn a_legacy_is_stored_as_it_is(kit: Kit) {
-    let (key, life, legacy) = (key_in("suite"), incarnation(), legacy());
+    let (key, life, legacy) = (kit.somebody().await, incarnation(), legacy());
     let done = kit.store.adopt(&key, life, &legacy, at(50)).await.unwrap();
     let ids = legacy.ids().into_iter().collect();
     assert_eq!(done, Adoption::Done { incarnation: life, is_new: true, ids });
@@ -116,7 +132,7 @@ pub async fn what_was_changed_since_stays(kit: Kit) {
 }
 
 pub async fn a_user_who_lives_is_given_what_is_new(kit: Kit) {
-    let owner = kit.owner().await;
+    let owner = kit.create(&kit.somebody().await).await;
     let own = kit.slot(&owner, "own", at(0)).await;
     let mut legacy = legacy();
     // An id that is here by other ways is not touched.
@@ -178,7 +194,7 @@ pub async fn legacy_text_round_trips(kit: Kit) {
 pub async fn legacies_of_two_users_do_not_clash(kit: Kit) {
     let legacy = legacy();
     let [one, other] = [kit.heir(&legacy).await, kit.heir(&legacy).await];
-    let elsewhere = UserKey { project: "elsewhere".into(), ..one.key.clone() };
+    let elsewhere = UserKey { project: kit.project("elsewhere").await, ..one.key.clone() };
     let (_, is_new, ids) = kit.adopt(&elsewhere, &legacy).await;
     assert_eq!((is_new, ids.len()), (true, 6));
     let rows = kit.harness.rows_of(&other.key).await;
@@ -190,7 +206,7 @@ pub async fn legacies_of_two_users_do_not_clash(kit: Kit) {
 }
 
 pub async fn concurrent_adoptions_happen_once(kit: Kit) {
-    let (key, legacy) = (key_in("suite"), legacy());
+    let (key, legacy) = (kit.somebody().await, legacy());
     let tasks: Vec<_> = (0..8)
         .map(|_| {
             let (store, key, legacy) = (kit.store.clone(), key.clone(), legacy.clone());
@@ -221,5 +237,39 @@ pub async fn a_deletion_and_an_adoption_leave_nothing(kit: Kit) {
         adoption.await.unwrap();
         assert_eq!(kit.store.user(&owner.key).await.unwrap(), None);
         assert_eq!(kit.harness.rows_of(&owner.key).await, 0);
+    }
+}
+
+pub async fn a_project_that_is_not_here_gets_no_users(kit: Kit) {
+    let (key, legacy) = (key_in("suite"), legacy());
+    let adopt = async |key: &UserKey| kit.store.adopt(key, incarnation(), &legacy, at(60)).await.unwrap();
+    assert_eq!(adopt(&key).await, Adoption::NoProject);
+    let owner = kit.heir(&legacy).await;
+    let (projects, id) = (kit.harness.projects(), &owner.key.project);
+    projects.set_status(id, ProjectStatus::Suspended, at(60)).await.unwrap();
+    assert!(matches!(adopt(&kit.somebody().await).await, Adoption::Done { is_new: true, .. }));
+    projects.set_status(id, ProjectStatus::Deleting, at(60)).await.unwrap();
+    assert_eq!((adopt(&key).await, adopt(&owner.key).await), (Adoption::NoProject, Adoption::NoProject));
+    assert_eq!(kit.store.user(&key).await.unwrap(), None);
+    assert_eq!(kit.harness.rows_of(&key).await, 0);
+}
+
+/// Whichever comes first: a project whose deletion has begun gets no users, and those it had before can be seen.
+pub async fn a_deletion_of_the_project_and_an_adoption_leave_nothing(kit: Kit) {
+    for turn in 0..20 {
+        let id = kit.project(&format!("p{turn}")).await;
+        let keys: Vec<_> = (0..4).map(|_| UserKey { project: id.clone(), ..key_in("suite") }).collect();
+        let adoptions = keys.iter().map(|key| {
+            let (store, key, legacy) = (kit.store.clone(), key.clone(), legacy());
+            tokio::spawn(async move { store.adopt(&key, incarnation(), &legacy, at(60)).await.unwrap() })
+        });
+        let adoptions: Vec<_> = adoptions.collect();
+        let projects = kit.harness.projects();
+        assert!(projects.set_status(&id, ProjectStatus::Deleting, at(60)).await.unwrap());
+        let seen = projects.user_ids(&id, 9).await.unwrap();
+        for (key, adoption) in keys.iter().zip(adoptions) {
+            let came = matches!(adoption.await.unwrap(), Adoption::Done { .. });
+            assert_eq!(came, seen.contains(&key.user));
+        }
     }
 }

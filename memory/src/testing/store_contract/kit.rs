@@ -10,8 +10,8 @@ use crate::ids::{
     BlobId, EventId, FlushId, GistId, IdSource, Incarnation, Owner, ProjectId, SlotId, SystemIds, UserId, UserKey,
 };
 use crate::ports::{
-    Answer, Commit, CommitReply, DeadLetter, EventFilter, FlushOutcome, FlushRecord, FlushResult, NewSlot, Store,
-    StoredBlob, Usage,
+    Answer, Commit, CommitReply, DeadLetter, EventFilter, FlushOutcome, FlushRecord, FlushResult, NewSlot, Projects,
+    Store, StoredBlob, Usage,
 };
 use crate::profile::{Profile, Slot, SlotName};
 pub(super) use crate::testing::texts::at;
@@ -21,6 +21,9 @@ pub(super) use crate::testing::texts::at;
 pub trait StoreHarness: Send + Sync + 'static {
     /// The store.
     fn store(&self) -> Arc<dyn Store>;
+
+    /// The projects in it.
+    fn projects(&self) -> Arc<dyn Projects>;
 
     /// The number of rows of a user in all tables, without tombstones and purge orders.
     async fn rows_of(&self, key: &UserKey) -> u64;

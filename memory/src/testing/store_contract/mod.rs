@@ -143,7 +143,9 @@ macro_rules! store_contract_tests {
                 legacy_text_round_trips
                 legacies_of_two_users_do_not_clash
                 concurrent_adoptions_happen_once
-                a_deletion_and_an_adoption_leave_nothing;
+                a_deletion_and_an_adoption_leave_nothing
+                a_project_that_is_not_here_gets_no_users
+                a_deletion_of_the_project_and_an_adoption_leave_nothing;
         }
     };
 }
