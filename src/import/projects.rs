@@ -108,7 +108,11 @@ impl Desk<'_> {
         let now = Timestamp::now();
         // Nothing hangs on the times of a project.
         let [created_at, updated_at] = [row.created, row.updated].map(|at| convert::instant(at).unwrap_or(now));
-        let token_quota = TokenQuota::Unset;
+        // As for one that is created here. What was left of an account there is no quota of a month.
+        let token_quota = match self.is_default(&id) {
+            true => TokenQuota::Unset,
+            false => TokenQuota::from(self.config.token_quota()),
+        };
         (Project { id, status, token: None, profile_config, token_quota, created_at, updated_at }, flaws)
     }
 

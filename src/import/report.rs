@@ -218,7 +218,8 @@ impl Report {
         let Unmoved { embeddings, statuses, billings } = self.unmoved;
         writeln!(
             f,
-            "does not move: {}, which a later version makes anew; {} of users; {} of projects (no project has a limit here)",
+            "does not move: {}, which a later version makes anew; {} of users; {} of projects: see \
+             `powermemo project set-quota`",
             number(embeddings, "embedding"),
             number(statuses, "status row"),
             number(billings, "billing account"),

@@ -130,3 +130,14 @@ fn settings_that_did_not_come_are_told() {
     assert!(done, "{report}");
     assert!(report.contains("status or profile_config are others here, and stay so, of\n  bot\n"), "{report}");
 }
+
+/// A project that comes has the quota of new ones; what was left of its account there is no quota.
+#[test]
+fn projects_come_with_the_quota_of_new_ones() {
+    let (place, source) = (Place::sqlite(), Reference::new());
+    let mut import = place.import(&source.url(), &[]);
+    let (done, report) = told(&import.env("POWERMEMO_PROJECT_TOKEN_QUOTA_PER_MONTH", "7000").output().unwrap());
+    assert!(done && report.contains("1 billing account of projects: see `powermemo project set-quota`"), "{report}");
+    let list = project(&place, &["list"]);
+    assert!(list.lines().any(|line| line.starts_with("bot\t") && line.ends_with("\t7000 tokens per month")), "{list}");
+}
