@@ -146,7 +146,7 @@ impl ProjectCache {
 
     /// All projects may have changed: each is read again before it is used, unless the store is away.
     pub(crate) fn all_changed(&self) {
-        let long_ago = Instant::now().checked_sub(TRUST);
+        let long_ago = Instant::now().checked_sub(QUOTA_TRUST);
         for entry in self.state().entries.values_mut() {
             entry.read_at = long_ago.unwrap_or(entry.read_at);
         }
@@ -213,7 +213,9 @@ impl ProjectCache {
             return known;
         }
         if state.entries.len() >= MAX_KEPT && !state.entries.contains_key(id) {
-            state.entries.retain(|_, entry| !entry.is_void && entry.read_at.elapsed() < TRUST);
+            // What is known of the default project stays, since no token of it is looked up.
+            let default = &self.quotas.default_project;
+            state.entries.retain(|id, entry| id == default || (!entry.is_void && entry.read_at.elapsed() < TRUST));
             if state.entries.len() >= MAX_KEPT {
                 return known;
             }

@@ -35,7 +35,7 @@ const PROJECT_GRACE: SignedDuration = SignedDuration::from_secs(120);
 /// The longest rest after a look at what is due that found much which cannot be flushed yet.
 const MAX_REST: Duration = Duration::from_secs(30);
 /// How often old rows are looked for.
-const RETENTION_PAUSE: Duration = Duration::from_secs(600);
+const RETENTION_PAUSE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Sweeper {
     pub(crate) context: Arc<UserContext>,

@@ -282,7 +282,7 @@ pub(super) fn describe() -> Vec<Route> {
             .errno(403, ROOT)
             .errno(404, UNKNOWN),
         Route::patch("/admin/projects/{project_id}", "Suspend or resume a project, or set its quota")
-            .says("With more tokens, what waited for some is processed at once.")
+            .says("With more tokens, what waited for some is processed soon.")
             .parameter(p::project())
             .body_schema(changes, "Its status, its quota, or both.")
             .answers::<ProjectView>()

@@ -187,6 +187,7 @@ async fn drop_many(call: &Call, user: Option<UserId>) -> Reply<DroppedData> {
 pub(super) fn describe() -> Vec<Route> {
     const UNKNOWN: &str = "the user is unknown";
     const NO_LETTER: &str = "there is no such dead letter";
+    const NO_TOKENS: &str = "the project has used up its tokens of this month; nothing was changed";
     const OF_USER: &str = "/users/dead_letters/{user_id}";
     const ONE: &str = "/users/dead_letters/{user_id}/{dead_letter_id}";
     const OF_PROJECT: &str = "/project/dead_letters";
@@ -207,13 +208,15 @@ pub(super) fn describe() -> Vec<Route> {
             .says(more)
             .parameter(p::user())
             .answers::<RetriedData>()
-            .errno(404, UNKNOWN),
+            .errno(404, UNKNOWN)
+            .errno(503, NO_TOKENS),
         Route::get(ONE, "Read a dead letter").parameters(letter()).answers::<LetterView>().errno(404, NO_LETTER),
         Route::delete(ONE, "Drop a dead letter").parameters(letter()).errno(404, NO_LETTER),
         Route::post("/users/dead_letters/{user_id}/{dead_letter_id}/retry", "Try a dead letter again")
             .says("HTTP 503 while another batch of the user is open.")
             .parameters(letter())
-            .errno(404, NO_LETTER),
+            .errno(404, NO_LETTER)
+            .errno(503, NO_TOKENS),
         Route::get(OF_PROJECT, "List the dead letters of all users")
             .says("Newest first.")
             .parameters(page_parameters())
@@ -221,6 +224,7 @@ pub(super) fn describe() -> Vec<Route> {
         Route::delete(OF_PROJECT, "Drop the dead letters of all users").says(more).answers::<DroppedData>(),
         Route::post("/project/dead_letters/retry", "Try the dead letters of all users again")
             .says(more)
-            .answers::<RetriedData>(),
+            .answers::<RetriedData>()
+            .errno(503, NO_TOKENS),
     ]
 }

@@ -16,7 +16,7 @@ const DEFAULT: &str = "__root__";
 
 const BAD_NAME: Reason = "the name has other characters than letters, digits, '_' and '-', or is too long";
 const DEFAULT_HERE: Reason = "it is the name of the default project here (project_id), which __root__ becomes";
-const TAKEN: Reason = "a project of this name is here, with users of its own, or one that came from elsewhere";
+const TAKEN: Reason = "a project of this name is or was here, with users of its own or from elsewhere; it is filled if you create it anew";
 const BAD_CONFIG: Reason = "profile_config cannot be used, and was left out";
 const BAD_STATUS: Reason = "the status is not known: the project is suspended here";
 const NO_SUSPENSION: Reason = "the default project is not active there, and cannot be suspended here";

@@ -101,7 +101,8 @@ pub(super) const EVENTS: &str = concat!(
             WHERE g.project_id = $1 AND g.user_id = $2 AND g.event_id = texts.id) AS gists) AS sized
     ORDER BY created_at, id"
 );
-/// Whatever has a row in the buffer that is not done is still to be processed: idle, under way, or failed.
+/// Whatever has a row in the buffer that is not done is still to be processed: idle, under way, or failed. The rows are
+/// looked up once: no index there leads from a blob to them.
 pub(super) const BLOBS: &str = concat!(
     "SELECT id, blob_type, created, waits, bytes, CASE WHEN bytes <= $3 THEN data END AS data,
         CASE WHEN bytes <= $3 THEN fields END AS fields
@@ -109,8 +110,8 @@ pub(super) const BLOBS: &str = concat!(
         FROM (SELECT b.id, b.created_at, b.blob_type::text, b.blob_data::text AS data,
             b.additional_fields::text AS fields, ",
     micros!("b.created_at"),
-    " AS created, EXISTS (SELECT FROM buffer_zones AS z WHERE z.project_id = b.project_id AND z.user_id = b.user_id
-                AND z.blob_id = b.id AND z.status <> 'done') AS waits
+    " AS created, b.id IN (SELECT z.blob_id FROM buffer_zones AS z WHERE z.project_id = $1 AND z.user_id = $2
+                AND z.status <> 'done') AS waits
         FROM general_blobs AS b WHERE b.project_id = $1 AND b.user_id = $2 OFFSET 0) AS texts) AS sized
     ORDER BY created_at, id"
 );

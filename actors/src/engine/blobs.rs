@@ -120,7 +120,13 @@ impl Engine {
             Some(entry) if entry.blob.blob_type != blob.blob_type() => Ok(Inserted { id, results: Vec::new() }),
             // It was acknowledged, and is so again whatever the project has used.
             Some(_) => self.append(key, id, blob, wait, false).await,
-            None => self.insert(key, id, blob, wait).await,
+            None => match self.insert(key, id, blob, wait).await {
+                // It was acknowledged, and flushed since it was looked for, maybe with the last tokens.
+                Err(EngineError::QuotaUsedUp(_)) if self.ports().store.is_settled(key, id).await? => {
+                    Ok(Inserted { id, results: Vec::new() })
+                }
+                done => done,
+            },
         }
     }
 

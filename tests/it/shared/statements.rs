@@ -22,6 +22,8 @@ const CALM: (&str, &str) = ("POWERMEMO_SWEEP_INTERVAL_MS", "60000");
 const QUIET: Duration = Duration::from_millis(200);
 /// What servers send by themselves: signs of life, and whether the journal is still there.
 const BACKGROUND: [&str; 3] = ["\"PING\"", "\"GET\" \"pm:journal_id\"", "SELECT $1"];
+/// What goes over connections that have nothing else to do.
+const SIGN_OF_LIFE: &str = "SELECT 1";
 /// What each sweep begins with.
 const SWEEP: &str = "SELECT project_id, user_id, incarnation FROM tombstones WHERE purged_at IS NULL ORDER BY";
 
@@ -63,6 +65,8 @@ impl Meter {
                     sent.insert(statement, calls);
                 }
             }
+            // Now and then a connection that listens is asked whether it lives.
+            sent.remove(SIGN_OF_LIFE);
             if !sent.keys().any(|statement| statement.starts_with(SWEEP)) {
                 return sent;
             }
