@@ -8,6 +8,7 @@ mod advisor;
 mod changes;
 mod clock;
 mod counter;
+mod embedder;
 mod journal;
 mod legacy;
 mod model;
@@ -18,6 +19,7 @@ pub use advisor::{Advisor, Roleplay, TopicAction, TopicAdvice};
 pub use changes::{Alone, Change, ChangeFeed};
 pub use clock::{Clock, SystemClock};
 pub use counter::TokenCounter;
+pub use embedder::{Embedded, Embedder, Purpose};
 pub use journal::{
     Append, Batch, Due, Entry, Holding, Journal, JournalError, Level, Release, Removed, Requeue, Requeued, Reseal,
     Setback, Standing, Take, Taken,

@@ -1,7 +1,9 @@
-//! Lexical search: what a text is searched by, and the index that ranks.
+//! Search: what a text is found by, its words and its meaning, and the index that ranks.
 
 mod bm25;
 mod terms;
+mod vector;
 
 pub use bm25::{Bm25, Match};
 pub use terms::terms;
+pub use vector::Vector;
