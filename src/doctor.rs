@@ -1,6 +1,7 @@
 //! `powermemo doctor`: looks at everything a server needs, changes nothing, and says what to do about what it finds.
 
 mod database;
+mod embeddings;
 mod journal;
 mod model;
 mod redis;
@@ -98,6 +99,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
     let notes = database::examine(config, &mut findings).await;
     redis::examine(config, notes, &mut findings).await;
     findings.push(model::examine(config).await);
+    findings.extend(embeddings::examine(config).await);
     findings
 }
 

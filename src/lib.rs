@@ -6,6 +6,7 @@ pub mod changes;
 pub mod cli;
 pub mod config;
 pub mod doctor;
+pub mod embedding;
 pub mod http;
 pub mod import;
 pub mod journal;

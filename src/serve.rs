@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::backends::{self, Backends, Database, JournalPlace};
 use crate::config::Config;
+use crate::embedding::embedder;
 use crate::http::{self, AccessToken};
 use crate::llm::{Endpoint, EndpointSettings, ModelNames, OpenAiAdvisor, OpenAiModel};
 use crate::tokens::Tokeniser;
@@ -87,6 +88,8 @@ async fn run(
     let clock = Arc::new(SystemClock);
     let counter: Arc<dyn TokenCounter> = Arc::new(Tokeniser::start());
     let (model, advisor) = model(config, &counter, &io)?;
+    // What cannot be called must not start.
+    embedder(config, counter.clone(), &io)?;
     let ports = Ports {
         store: backends.store.clone(),
         projects: backends.projects.clone(),
@@ -141,7 +144,7 @@ fn model(config: &Config, counter: &Arc<dyn TokenCounter>, io: &Handle) -> anyho
     if !config.uses_model() {
         return Ok((Arc::new(RuleExtractor::new(counter.clone())), None));
     }
-    let endpoint = Endpoint::new(endpoint_settings(config), Arc::new(SystemClock), counter.clone())?;
+    let endpoint = Endpoint::new(&endpoint_settings(config), Arc::new(SystemClock), counter.clone())?;
     let best = config.best_llm_model.clone();
     let thinking = config.thinking_llm_model.clone().unwrap_or_else(|| best.clone());
     let model = OpenAiModel::new(endpoint, ModelNames { best, thinking }, counter.clone(), io.clone())?;

@@ -1,13 +1,15 @@
 //! The tokeniser: counts tokens as the models of OpenAI since GPT-4o do (`o200k_base`).
 
 use memory::ports::TokenCounter;
-use tiktoken_rs::o200k_base_singleton;
+use tiktoken_rs::{CoreBPE, cl100k_base_singleton, o200k_base_singleton};
 
 /// Bytes of a run, of white space or of anything else, after which the text is cut.
 ///
 /// A run is what the tokeniser may have to look at as a whole. Its regular expression backtracks over long runs, and
 /// gives up (panics) past a million steps; words of human languages are far shorter than this.
 const MAX_RUN_BYTES: usize = 4_096;
+/// Bytes of a text that are looked at together for its first tokens: what is far behind them costs nothing.
+const WINDOW_BYTES: usize = 16 << 10;
 
 /// Counts tokens. All share one set of tables (about 46 MB), loaded once per process.
 ///
@@ -32,6 +34,61 @@ impl TokenCounter for Tokeniser {
         let tables = o200k_base_singleton();
         let count: usize = pieces(text).map(|piece| tables.count_ordinary(piece)).sum();
         u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}
+
+/// The tokens of a family of models.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Vocabulary {
+    /// Of OpenAI's chat models since GPT-4o. A stand-in for models of others.
+    O200k,
+    /// Of OpenAI's embedding models. Of a Chinese text it has half as many more.
+    Cl100k,
+}
+
+impl Vocabulary {
+    /// That of a model for embeddings, as far as it is known.
+    pub fn of_embeddings(model: &str) -> Self {
+        // Some gateways put the name of the provider in front: `openai/text-embedding-3-small`.
+        let name = model.rsplit('/').next().unwrap_or(model);
+        if name.starts_with("text-embedding-3") || name.starts_with("text-embedding-ada") {
+            Self::Cl100k
+        } else {
+            Self::O200k
+        }
+    }
+
+    /// The first tokens of a text, so many at most. A character of which only a part would fit is left out.
+    ///
+    /// The tables (some 40 MB each) are loaded by the first text that is longer than so many bytes.
+    pub fn head(self, text: &str, max_tokens: u32) -> &str {
+        let mut left = usize::try_from(max_tokens).unwrap_or(usize::MAX);
+        // A token is at least one byte.
+        if text.len() <= left {
+            return text;
+        }
+        let tables = self.tables();
+        let mut end = 0;
+        while end < text.len() {
+            let window = &text[end..text.floor_char_boundary(end + WINDOW_BYTES)];
+            let piece = &window[..cut(window)];
+            let tokens = tables.encode_ordinary(piece);
+            if tokens.len() > left {
+                // Cannot fail: the tokens are its own.
+                let kept = tables.decode_bytes(&tokens[..left]).map_or(0, |bytes| bytes.len());
+                return &text[..text.floor_char_boundary(end + kept)];
+            }
+            left -= tokens.len();
+            end += piece.len();
+        }
+        text
+    }
+
+    fn tables(self) -> &'static CoreBPE {
+        match self {
+            Self::O200k => o200k_base_singleton(),
+            Self::Cl100k => cl100k_base_singleton(),
+        }
     }
 }
 
@@ -103,6 +160,34 @@ mod tests {
                 let most = 1 + text.len() / (MAX_RUN_BYTES - 3);
                 assert!(pieces(&text).count() <= most, "{unit:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_head_is_cut_between_tokens() {
+        let head = |text, tokens| Vocabulary::O200k.head(text, tokens);
+        assert_eq!(head("antidisestablishmentarianism is long", 6), "antidisestablishmentarianism");
+        assert_eq!(head("hello world", 2), "hello world");
+        assert_eq!(head("hello world", 1), "hello");
+        assert_eq!(head("hello world", 0), "");
+        for unit in ["I moved to Lisbon. ", "猫が好きです。", "👩‍👧", "A", "𓀀"] {
+            let text = unit.repeat(6_000);
+            for vocabulary in [Vocabulary::O200k, Vocabulary::Cl100k] {
+                let head = vocabulary.head(&text, 500);
+                let tokens = vocabulary.tables().count_ordinary(head);
+                assert!(text.starts_with(head) && (495..=500).contains(&tokens), "{unit}: {tokens}");
+            }
+        }
+    }
+
+    #[test]
+    fn models_for_embeddings_have_their_vocabulary() {
+        let of = Vocabulary::of_embeddings;
+        for name in ["text-embedding-3-small", "text-embedding-ada-002", "openai/text-embedding-3-large"] {
+            assert_eq!(of(name), Vocabulary::Cl100k, "{name}");
+        }
+        for name in ["nomic-embed-text", "jina-embeddings-v3", "text-embedding-v4", "text-embedding-3-small/x"] {
+            assert_eq!(of(name), Vocabulary::O200k, "{name}");
         }
     }
 

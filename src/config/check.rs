@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::layers::{Layers, Source};
-use super::{Config, LlmStyle, ProfileFilterBy, show};
+use super::{Config, EmbeddingProvider, LlmStyle, ProfileFilterBy, show};
 
 /// The least and the greatest value of every numeric key. The upper ends are far beyond sense: they catch slips of
 /// the unit (milliseconds for seconds) and keep sums of them from overflowing.
@@ -59,16 +59,19 @@ const RANGES: [(&str, u64, u64); 42] = [
     ("embedding_max_token_size", 1, 1_000_000),
 ];
 
-/// Keys of features to come, and the feature.
-const LATER: [(&str, &str); 7] = [
-    ("enable_event_embedding", "search by meaning"),
-    ("embedding_provider", "search by meaning"),
-    ("embedding_base_url", "search by meaning"),
-    ("embedding_api_key", "search by meaning"),
-    ("embedding_model", "search by meaning"),
-    ("embedding_dim", "search by meaning"),
-    ("embedding_max_token_size", "search by meaning"),
+/// Keys that only embeddings make use of.
+const EMBEDDING_KEYS: [&str; 6] = [
+    "embedding_provider",
+    "embedding_base_url",
+    "embedding_api_key",
+    "embedding_model",
+    "embedding_dim",
+    "embedding_max_token_size",
 ];
+
+/// Characters of the name of an embedding model at most: with the dimension it names the space of its vectors, which has
+/// 200 characters at most.
+const MAX_EMBEDDING_MODEL_CHARS: usize = 190;
 
 /// The temperature that leaves it to the provider.
 const PROVIDERS_OWN: f32 = -1.0;
@@ -111,6 +114,7 @@ pub(super) fn check(layers: &mut Layers) -> Option<Config> {
     network(&config, layers);
     names(&config, layers);
     unsupported(&config, layers);
+    embeddings(&config, layers);
     no_effect(&config, layers);
     Some(config)
 }
@@ -249,6 +253,25 @@ fn unsupported(config: &Config, layers: &mut Layers) {
     }
 }
 
+/// What embeddings need.
+fn embeddings(config: &Config, layers: &mut Layers) {
+    if config.embedding_model.chars().count() > MAX_EMBEDDING_MODEL_CHARS {
+        let must = format!("must have {MAX_EMBEDDING_MODEL_CHARS} characters at most");
+        refuse(layers, "embedding_model", &must);
+    }
+    if !config.enable_event_embedding {
+        return;
+    }
+    if !config.knows_embeddings() {
+        let must = "needs an endpoint: set embedding_base_url, llm_base_url, or OPENAI_API_KEY for that of OpenAI";
+        refuse(layers, "enable_event_embedding", must);
+    }
+    let at_jina = config.embedding_provider == EmbeddingProvider::Jina && config.embedding_base_url.is_none();
+    if at_jina && config.embedding_key().is_none() {
+        refuse(layers, "embedding_api_key", "must be a key of Jina's: llm_api_key is sent to llm_base_url alone");
+    }
+}
+
 /// What changes nothing in this version.
 fn no_effect(config: &Config, layers: &mut Layers) {
     let changed = |key: &str| {
@@ -266,9 +289,11 @@ fn no_effect(config: &Config, layers: &mut Layers) {
             }
         }
     }
-    for (key, feature) in LATER {
-        if let Some((_, source)) = changed(key) {
-            warnings.push(format!("{source}: {key} has no effect yet: this version does not have {feature}"));
+    if !config.enable_event_embedding {
+        for key in EMBEDDING_KEYS {
+            if let Some((_, source)) = changed(key) {
+                warnings.push(format!("{source}: {key} has no effect: enable_event_embedding is false"));
+            }
         }
     }
     for key in ["additional_user_profiles", "overwrite_user_profiles"] {
@@ -297,7 +322,7 @@ mod tests {
             let default = layers.defaults[key].as_u64().unwrap();
             assert!((least..=most).contains(&default), "{key}");
         }
-        let later = LATER.iter().all(|(key, _)| layers.defaults.contains_key(*key));
-        assert!(later && !FOREIGN.iter().any(|(key, _)| layers.defaults.contains_key(*key)));
+        let known = EMBEDDING_KEYS.iter().chain(&MODEL_KEYS).all(|key| layers.defaults.contains_key(*key));
+        assert!(known && !FOREIGN.iter().any(|(key, _)| layers.defaults.contains_key(*key)));
     }
 }

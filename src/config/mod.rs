@@ -8,6 +8,7 @@
 //! `check.rs`. Tests fail while one of the three is missing.
 
 mod check;
+mod embeddings;
 mod layers;
 mod log;
 mod show;
@@ -20,6 +21,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
+pub use embeddings::EmbeddingProvider;
 pub use layers::Source;
 pub use values::{Config, EventTag, LlmStyle, LogFormat, ProfileFilterBy, ReadConsistency};
 

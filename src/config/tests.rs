@@ -205,6 +205,11 @@ fn each_check_names_key_value_source_and_what_is_allowed() {
         ("LLM_TEMPERATURE", "2.5", "must be a number from 0 to 2"),
         ("LLM_REQUESTS_PER_MINUTE", "-1", "must be a whole number from 0 to 100000000"),
         ("PROFILE_FILTER", "model", "needs a language model"),
+        ("ENABLE_EVENT_EMBEDDING", "true", "needs an endpoint: set embedding_base_url"),
+        ("EMBEDDING_PROVIDER", "cohere", "expected one of `openai`, `jina`, `ollama`, `lmstudio`"),
+        ("EMBEDDING_BASE_URL", "api.example.org", "must be an http:// or https:// address"),
+        ("EMBEDDING_DIM", "0", "must be a whole number from 1 to 16000"),
+        ("EMBEDDING_MODEL", &"x".repeat(191), "must have 190 characters at most"),
     ];
     for (key, value, expected) in cases {
         let error = error_of(&format!("POWERMEMO_{key}"), value);
@@ -265,8 +270,9 @@ fn what_is_not_there_yet_is_told() {
     assert!(warnings(model().env("OPENAI_API_KEY", "sk-x")).is_empty());
     assert!(warnings(model().env("POWERMEMO_LLM_STYLE", "rules")).is_empty());
     assert!(warnings(World::new().file("config.yaml", "enable_event_embedding: false")).is_empty());
-    let world = World::new().file("config.yaml", "enable_event_embedding: true\ncache_user_profiles_ttl: 3\n");
-    assert_eq!(warnings(world).len(), 2);
+    let world = World::new().file("config.yaml", "embedding_dim: 384\ncache_user_profiles_ttl: 3\n");
+    let told = warnings(world);
+    assert!(told.len() == 2 && told.iter().any(|told| told.contains("enable_event_embedding is false")), "{told:?}");
     let topic = "[{topic: a, sub_topics: [{name: b, update_description: c}]}]";
     assert!(warnings(World::new().env("POWERMEMO_OVERWRITE_USER_PROFILES", topic))[0].contains("update_description"));
 }
@@ -302,4 +308,60 @@ fn a_secret_of_a_wrong_type_is_not_shown() {
     let errors = World::new().file("config.yaml", "access_token: 31337\nllm_openai_default_query: [hunter]\n").errors();
     assert_eq!(errors.len(), 2);
     assert!(errors.iter().all(|e| !e.contains("31337") && !e.contains("hunter")), "{errors:?}");
+}
+
+/// A configuration with embeddings.
+fn embedding(envs: &[(&'static str, &str)]) -> World {
+    envs.iter().fold(World::new().env("POWERMEMO_ENABLE_EVENT_EMBEDDING", "true"), |world, (name, value)| {
+        world.env(name, value)
+    })
+}
+
+#[test]
+fn embeddings_come_from_where_their_provider_is() {
+    let address = |envs: &[(&'static str, &str)]| embedding(envs).settings().config.embedding_address().to_owned();
+    let provider = |name| ("POWERMEMO_EMBEDDING_PROVIDER", name);
+    let llm = ("OPENAI_BASE_URL", "https://llm.example/v1");
+    let own = ("POWERMEMO_EMBEDDING_BASE_URL", "https://own.example/v1");
+    let key = ("POWERMEMO_EMBEDDING_API_KEY", "sk-own");
+    assert_eq!(address(&[("OPENAI_API_KEY", "sk-x")]), "https://api.openai.com/v1");
+    assert_eq!(address(&[key]), "https://api.openai.com/v1");
+    assert_eq!(address(&[llm]), "https://llm.example/v1");
+    assert_eq!(address(&[llm, own]), "https://own.example/v1");
+    assert_eq!(address(&[llm, provider("jina"), key]), "https://api.jina.ai/v1");
+    assert_eq!(address(&[llm, provider("ollama")]), "http://localhost:11434/v1");
+    assert_eq!(address(&[llm, provider("lmstudio")]), "http://localhost:1234/v1");
+    assert_eq!(address(&[llm, own, provider("ollama")]), "https://own.example/v1");
+}
+
+#[test]
+fn the_key_of_the_language_model_goes_nowhere_else() {
+    let key = |envs: &[(&'static str, &str)]| {
+        let config = embedding(envs).settings().config;
+        config.embedding_key().map(|key| key.expose_secret().to_owned())
+    };
+    let (sent, none) = (Some("sk-llm".to_owned()), None);
+    let llm = ("OPENAI_API_KEY", "sk-llm");
+    let at = |url| ("OPENAI_BASE_URL", url);
+    let own = |url| ("POWERMEMO_EMBEDDING_BASE_URL", url);
+    assert_eq!(key(&[llm]), sent);
+    assert_eq!(key(&[llm, at("https://llm.example/v1")]), sent);
+    assert_eq!(key(&[llm, at("https://llm.example/v1"), own("https://LLM.example:443/embed/v1")]), sent);
+    assert_eq!(key(&[llm, own("https://api.openai.com/v1")]), sent);
+    for other in ["http://llm.example/v1", "https://llm.example:8443/v1", "https://llm.example.org/v1"] {
+        assert_eq!(key(&[llm, at("https://llm.example/v1"), own(other)]), none, "{other}");
+    }
+    assert_eq!(key(&[llm, at("http://localhost:8000/v1"), own("https://api.openai.com/v1")]), none);
+    assert_eq!(key(&[llm, ("POWERMEMO_EMBEDDING_PROVIDER", "ollama")]), none);
+    let own_key = ("POWERMEMO_EMBEDDING_API_KEY", "sk-own");
+    assert_eq!(key(&[llm, own_key, own("http://other.example/v1")]), Some("sk-own".to_owned()));
+}
+
+#[test]
+fn jina_needs_a_key_of_its_own() {
+    let jina = ("POWERMEMO_EMBEDDING_PROVIDER", "jina");
+    let errors = embedding(&[jina, ("OPENAI_API_KEY", "sk-llm")]).errors();
+    assert!(errors.len() == 1 && errors[0].starts_with("embedding_api_key: "), "{errors:?}");
+    embedding(&[jina, ("POWERMEMO_EMBEDDING_API_KEY", "jina_x")]).settings();
+    embedding(&[jina, ("POWERMEMO_EMBEDDING_BASE_URL", "http://localhost:8080/v1")]).settings();
 }

@@ -8,6 +8,7 @@ use memory::schema::{Schema, Topic};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+use super::embeddings::EmbeddingProvider;
 use super::log;
 
 /// The configuration in force, checked. Each field is the key of that name in `config.yaml`, where defaults and
@@ -178,13 +179,13 @@ pub struct Config {
     #[serde(rename = "llm_breaker_pause_seconds", deserialize_with = "seconds")]
     pub llm_breaker_pause: Duration,
 
-    /// Search events by meaning as well. Unused in this version, as are the keys that follow.
+    /// Search events by meaning as well.
     pub enable_event_embedding: bool,
     /// Kind of the embedding endpoint.
-    pub embedding_provider: String,
-    /// Base address of the embedding endpoint.
+    pub embedding_provider: EmbeddingProvider,
+    /// Base address of the embedding endpoint; none: see [`Config::embedding_address`].
     pub embedding_base_url: Option<String>,
-    /// API key of the embedding endpoint.
+    /// API key of the embedding endpoint; none: see [`Config::embedding_key`].
     pub embedding_api_key: Option<SecretString>,
     /// Embedding model.
     pub embedding_model: String,

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use memory::extraction::{Draft, Language, Policy, Request};
 use memory::ports::{Answer, LanguageModel, ModelError, TokenCounter, Usage};
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 
+use super::call::on_io;
 use super::prompts::Rendered;
 use super::{AnswerSchema, Completion, Counted, Endpoint, Prompt, Prompts, schema};
 
@@ -116,14 +116,7 @@ impl OpenAiModel {
     /// Calls the model on the runtime of its connections. Whoever drops the future cancels the call.
     pub(super) async fn complete(&self, prompt: Arc<Prompt>) -> Result<(Completion, Usage), ModelError> {
         let (endpoint, asked) = (self.endpoint.clone(), prompt.clone());
-        let mut call = Call(self.io.spawn(async move { endpoint.complete(&asked).await }));
-        let completion = (&mut call.0).await.map_err(|error| {
-            if error.is_cancelled() {
-                return ModelError::Unavailable { reason: "the server is stopping".to_owned(), retry_after: None };
-            }
-            tracing::error!(%error, "a call of the model panicked");
-            ModelError::Unusable("internal error; the server's log has the details".to_owned())
-        })??;
+        let completion = on_io(&self.io, async move { endpoint.complete(&asked).await }).await??;
         let told = completion.usage;
         let counter = &*self.counter;
         let counted = || Usage { input: prompt.tokens(counter), cached: 0, output: counter.count(&completion.text) };
@@ -210,13 +203,4 @@ impl LanguageModel for OpenAiModel {
 pub(super) fn broken(error: &minijinja::Error) -> ModelError {
     tracing::error!(%error, "a prompt is broken");
     ModelError::Unusable("internal error; the server's log has the details".to_owned())
-}
-
-/// A call under way, which ends when nobody waits for it any more.
-struct Call<T>(JoinHandle<T>);
-
-impl<T> Drop for Call<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

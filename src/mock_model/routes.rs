@@ -18,8 +18,8 @@ use super::vector::{base64, vector};
 const MAX_BODY_BYTES: usize = 32 << 20;
 /// Texts of one call for embeddings at most: OpenAI's own limit.
 const MAX_INPUTS: usize = 2_048;
-/// Numbers of an embedding when the call names no other: as OpenAI's text-embedding-3-small.
-const DEFAULT_DIMENSIONS: u64 = 1_536;
+/// Numbers of an embedding when the call names no other: as those of small local models, whose texts are short.
+const DEFAULT_DIMENSIONS: u64 = 384;
 /// Numbers of an embedding at most.
 const MAX_DIMENSIONS: u64 = 4_096;
 /// The name of the model when a call names none.

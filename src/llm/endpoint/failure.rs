@@ -6,6 +6,7 @@ use async_openai::error::OpenAIError;
 use memory::ports::ModelError;
 
 use super::provider::ProviderError;
+use super::service::Service;
 
 /// Why a call brought no answer, in words of ours that clients and logs may show.
 ///
@@ -39,7 +40,7 @@ pub(super) enum Cause {
     Timeout(u64),
     /// The answer is larger than so many bytes.
     TooLarge(usize),
-    /// The answer is not one of a chat, and what it lacks.
+    /// The answer is not what was asked for, and what it lacks.
     Unreadable(&'static str),
     /// The request could not be made.
     Unsent,
@@ -58,17 +59,17 @@ pub(super) enum Verdict {
 
 use Verdict::{Away, AwayForAMoment, Refused};
 
-const KEY: &str = "the provider refused llm_api_key";
+const KEY: &str = "the provider refused {api_key}";
 const CREDIT: &str = "the account at the provider has no credit left";
 const MODEL: &str =
-    "the provider does not know the address or the model: check llm_base_url (most end in /v1) and best_llm_model";
+    "the provider does not know the address or the model: check {base_url} (most end in /v1) and {model}";
 
 impl Failure {
     pub(super) fn new(cause: Cause) -> Self {
         Self { cause, said: ProviderError::default(), retry_after: None }
     }
 
-    /// What to make of it, and what to tell the operator.
+    /// What to make of it, and what to tell the operator, with gaps for the words of a [`Service`].
     ///
     /// Only what says something about this one request is `Refused`: that counts as an attempt, and messages that
     /// fail too often are set aside. What an operator can cure (a wrong key, no credit, a wrong name of a model) and
@@ -78,15 +79,13 @@ impl Failure {
             Cause::Filtered => (Refused, "the provider's content filter or the model declined"),
             Cause::Status(status) => self.verdict_of_status(status),
             Cause::Reported => self.verdict_of_identifiers().unwrap_or((AwayForAMoment, "the provider failed")),
-            Cause::Unconnected(_) => (AwayForAMoment, "check llm_base_url and the network"),
-            Cause::Untrusted => {
-                (Away, "install the certificate of its authority on this machine, or check llm_base_url")
-            }
+            Cause::Unconnected(_) => (AwayForAMoment, "check {base_url} and the network"),
+            Cause::Untrusted => (Away, "install the certificate of its authority on this machine, or check {base_url}"),
             Cause::Dropped => (AwayForAMoment, "the provider, a proxy or the network may be overloaded"),
             Cause::Timeout(_) => (Away, "the provider is slow, or llm_timeout_seconds too short"),
-            Cause::TooLarge(_) => (Away, "check that llm_base_url is that of a chat model"),
-            Cause::Unreadable(_) => (AwayForAMoment, "check that llm_base_url is that of an OpenAI-compatible API"),
-            Cause::Unsent => (Away, "check llm_base_url, llm_openai_default_query and llm_openai_default_header"),
+            Cause::TooLarge(_) => (Away, "check that {base_url} is that of {kind}"),
+            Cause::Unreadable(_) => (AwayForAMoment, "check that {base_url} is that of an OpenAI-compatible API"),
+            Cause::Unsent => (Away, "check {base_url}, llm_openai_default_query and llm_openai_default_header"),
         }
     }
 
@@ -95,18 +94,21 @@ impl Failure {
             return verdict;
         }
         match status {
-            300..=399 => (Away, "the provider redirects, which is not followed: set llm_base_url to where it points"),
-            400 | 422 => (Refused, "the provider does not accept the request"),
+            400 | 422 if self.said.complaints.dimensions => {
+                (Refused, "the provider does not accept the request{dimensions}")
+            }
+            300..=399 => (Away, "the provider redirects, which is not followed: set {base_url} to where it points"),
+            400 | 422 => (Refused, "the provider does not accept the request{request}"),
             401 => (Away, KEY),
             402 => (Away, CREDIT),
-            403 => (Away, "llm_api_key has no access to the model, or not from here"),
+            403 => (Away, "{api_key} has no access to the model, or not from here"),
             404 => (Away, MODEL),
             408 | 409 | 425 => (AwayForAMoment, "the provider asks to try again"),
-            413 => (Refused, "the request is too large for the provider"),
-            429 => (AwayForAMoment, "the provider's rate limit: see llm_requests_per_minute, llm_tokens_per_minute"),
-            501 | 505 => (Away, "the provider has no chat completions at llm_base_url"),
+            413 => (Refused, "the request is too large for the provider{request}"),
+            429 => (AwayForAMoment, "the provider's rate limit{rates}"),
+            501 | 505 => (Away, "the provider has no {route} at {base_url}"),
             500..=599 => (AwayForAMoment, "the provider failed or is overloaded"),
-            _ => (Away, "the provider does not serve such a request: check llm_base_url"),
+            _ => (Away, "the provider does not serve such a request: check {base_url}"),
         }
     }
 
@@ -130,8 +132,34 @@ impl Failure {
         self.cause == Cause::Status(400) && self.verdict_of_identifiers().is_none()
     }
 
+    /// The provider lives and refuses this request.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.verdict().0 == Refused
+    }
+
+    /// The provider refused what might be too much for it, so that less may do.
+    pub(super) fn may_be_about_the_size(&self) -> bool {
+        matches!(self.cause, Cause::Status(400 | 413 | 422)) && self.verdict_of_identifiers().is_none()
+    }
+
     /// What happened, the provider's identifiers, and what to do.
-    pub(super) fn reason(&self) -> String {
+    pub(super) fn reason(&self, service: Service) -> String {
+        format!("{self}: {}", service.words(self.verdict().1))
+    }
+
+    /// The failure as the port knows it.
+    pub(super) fn into_model_error(self, service: Service) -> ModelError {
+        let reason = self.reason(service);
+        match self.verdict().0 {
+            Refused => ModelError::Refused(reason),
+            Away | AwayForAMoment => ModelError::Unavailable { reason, retry_after: self.retry_after },
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    /// What happened, and the provider's identifiers.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let happened = match &self.cause {
             Cause::Status(status) => status.to_string(),
             Cause::Reported => "an error in place of an answer".to_owned(),
@@ -147,22 +175,7 @@ impl Failure {
         };
         let identifiers = self.said.identifiers.join(", ");
         let said = if identifiers.is_empty() { String::new() } else { format!(" ({identifiers})") };
-        format!("{happened}{said}: {}", self.verdict().1)
-    }
-
-    /// The failure as the port knows it.
-    pub(super) fn into_model_error(self) -> ModelError {
-        let reason = self.reason();
-        match self.verdict().0 {
-            Refused => ModelError::Refused(reason),
-            Away | AwayForAMoment => ModelError::Unavailable { reason, retry_after: self.retry_after },
-        }
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.reason())
+        write!(f, "{happened}{said}")
     }
 }
 
@@ -257,7 +270,11 @@ mod tests {
             ..ProviderError::default()
         };
         let failure = Failure { said, ..Failure::new(Cause::Status(401)) };
-        assert_eq!(failure.reason(), "401 (invalid_request_error, invalid_api_key): the provider refused llm_api_key");
+        assert_eq!(
+            failure.reason(Service::Chat),
+            "401 (invalid_request_error, invalid_api_key): the provider refused llm_api_key"
+        );
+        assert!(failure.reason(Service::Embeddings).ends_with(": the provider refused embedding_api_key"));
     }
 
     #[test]

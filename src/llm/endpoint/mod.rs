@@ -1,40 +1,38 @@
 //! The client of an OpenAI-compatible endpoint.
 //!
-//! `transport` does one exchange; `provider` and `reply` read what comes back, `failure` judges it; `dialect` finds out
-//! which parameters a model understands; `limits` and `breaker` say when a call may go.
+//! `transport` does one exchange; `provider` and `reply` read what comes back, `failure` judges it; `line` makes a call
+//! of it, with retries and a time limit, when `limits` and `breaker` say that it may go. Chats and embeddings have a line
+//! each. `dialect` finds out which parameters a model of chats understands.
 
 mod breaker;
 mod dialect;
+mod embeddings;
 mod failure;
 mod limits;
+mod line;
 mod provider;
 mod reply;
+mod service;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod vectors;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use memory::ports::{Clock, ModelError, TokenCounter, Usage};
 use secrecy::SecretString;
 
 use super::AnswerSchema;
-use breaker::{Breaker, Change, Pass, Shut};
 use dialect::{Dialect, Dialects, Wishes};
-use failure::{Cause, Failure, Verdict};
-use limits::Limits;
-use transport::Transport;
-
-/// First pause before a retry; each one after it is twice as long. Half a second is what OpenAI's own clients wait.
-const RETRY_FLOOR: Duration = Duration::from_millis(500);
-/// Longest pause before a retry, and the longest `Retry-After` that is waited for within a call.
-const RETRY_CEILING: Duration = Duration::from_secs(5);
+pub use embeddings::{EmbeddingEndpoint, EmbeddingSettings, EmbeddingStyle, Input};
+use failure::Failure;
+use line::{Call, Line};
+use service::Service;
+pub use vectors::Vectors;
 
 /// Where the model is and how it may be called. Each field is a key of the configuration.
 #[derive(Clone, Debug)]
@@ -129,21 +127,12 @@ pub struct Completion {
     pub cut_off: bool,
 }
 
-/// How to wait before a retry; tests do not.
-type Sleep = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
-
-/// An OpenAI-compatible endpoint.
+/// An OpenAI-compatible endpoint for chats.
 pub struct Endpoint {
-    transport: Transport,
+    line: Line,
     wishes: Wishes,
-    timeout: Duration,
-    max_retries: usize,
     dialects: Dialects,
-    limits: Limits,
-    breaker: Mutex<Breaker>,
-    clock: Arc<dyn Clock>,
     counter: Arc<dyn TokenCounter>,
-    sleep: Sleep,
 }
 
 impl Endpoint {
@@ -152,21 +141,15 @@ impl Endpoint {
     /// # Errors
     /// When the address, a header or a parameter cannot be sent, or there is no TLS on this machine.
     pub fn new(
-        settings: EndpointSettings,
+        settings: &EndpointSettings,
         clock: Arc<dyn Clock>,
         counter: Arc<dyn TokenCounter>,
     ) -> anyhow::Result<Self> {
         Ok(Self {
-            transport: Transport::new(&settings, Arc::clone(&clock))?,
+            line: Line::new(settings, Service::Chat, clock)?,
             wishes: Wishes { temperature: settings.temperature, max_completion_tokens: settings.max_completion_tokens },
-            timeout: settings.timeout,
-            max_retries: settings.max_retries,
             dialects: Dialects::default(),
-            limits: Limits::new(settings.max_parallel_calls, settings.requests_per_minute, settings.tokens_per_minute),
-            breaker: Mutex::new(Breaker::new(settings.breaker_failures, settings.breaker_pause)),
-            clock,
             counter,
-            sleep: Arc::new(|pause| tokio::time::sleep(pause).boxed()),
         })
     }
 
@@ -176,133 +159,62 @@ impl Endpoint {
     /// # Errors
     /// [`ModelError::Refused`] and [`ModelError::Unavailable`]; the reason holds no content of messages.
     pub async fn complete(&self, prompt: &Prompt) -> Result<Completion, ModelError> {
-        self.breaker().look(self.clock.now()).map_err(shut)?;
-        let tokens = || prompt.tokens(&*self.counter);
-        let _place = self.limits.enter(tokens).await;
-        // Meanwhile it may have opened.
-        let pass = if prompt.for_read {
-            self.breaker().look_closed().map_err(shut)?;
-            None
-        } else {
-            Some(self.breaker().admit(self.clock.now()).map_err(shut)?)
-        };
-        let mut owed = Owed { endpoint: self, pass };
-        let started = Instant::now();
-        let call = tokio::time::timeout(self.timeout, self.call(prompt, started));
-        let timeout = || Failure::new(Cause::Timeout(self.timeout.as_secs().max(1)));
-        let result = call.await.unwrap_or_else(|_| Err(timeout()));
-        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match &result {
-            Ok(completion) => {
-                let usage = completion.usage.unwrap_or_default();
-                let Usage { input, cached, output } = usage;
-                self.limits.count_tokens(|| output.saturating_add(input.saturating_sub(tokens())));
-                let cut_off = completion.cut_off;
-                tracing::debug!(model = prompt.model, input, cached, output, cut_off, ms, "the model answered");
-            }
-            Err(failure) => tracing::debug!(model = prompt.model, %failure, ms, "the model did not answer"),
-        }
-        owed.settle(result.as_ref().err());
-        result.map_err(Failure::into_model_error)
+        let mut call = Chat { endpoint: self, prompt, dialect: self.dialects.of(&prompt.model) };
+        let (completion, ms) =
+            self.line.call(&mut call).await.map_err(|missed| missed.into_model_error(Service::Chat))?;
+        let Usage { input, cached, output } = completion.usage.unwrap_or_default();
+        let cut_off = completion.cut_off;
+        tracing::debug!(model = prompt.model, input, cached, output, cut_off, ms, "the model answered");
+        Ok(completion)
     }
+}
 
-    /// One call with its retries.
-    async fn call(&self, prompt: &Prompt, started: Instant) -> Result<Completion, Failure> {
-        // What one try has found out about the model holds for its retries.
-        let mut dialect = self.dialects.of(&prompt.model);
-        let mut pauses = ExponentialBuilder::new()
-            .with_jitter()
-            .with_min_delay(RETRY_FLOOR)
-            .with_max_delay(RETRY_CEILING)
-            .with_max_times(self.max_retries)
-            .build();
-        loop {
-            let failure = match self.attempt(prompt, &mut dialect).await {
-                Ok(completion) => return Ok(completion),
-                Err(failure) => failure,
-            };
-            // No use in waiting for longer than the call may take.
-            let left = self.timeout.saturating_sub(started.elapsed());
-            let Some(pause) = retry_pause(&failure, pauses.next()).filter(|pause| *pause < left) else {
-                return Err(failure);
-            };
-            let pause_ms = pause.as_millis();
-            tracing::debug!(model = prompt.model, %failure, pause_ms, "the model is called again");
-            (self.sleep)(pause).await;
-            self.limits.count_try();
-        }
-    }
+/// One call with a prompt.
+struct Chat<'a> {
+    endpoint: &'a Endpoint,
+    prompt: &'a Prompt,
+    dialect: Dialect,
+}
 
+impl Chat<'_> {
     /// One try, and again with less for as long as the provider complains about a parameter.
-    async fn attempt(&self, prompt: &Prompt, dialect: &mut Dialect) -> Result<Completion, Failure> {
+    async fn answer(&mut self, line: &Line) -> Result<Completion, Failure> {
+        let Self { endpoint: Endpoint { wishes, dialects, .. }, prompt, dialect } = self;
         loop {
-            let answer = self.transport.send(&dialect.body(prompt, self.wishes)).await;
+            let answer = line.transport.chat(&dialect.body(prompt, *wishes)).await;
             let failure = match answer.and_then(|value| reply::completion(&value)) {
                 Ok(completion) => {
-                    self.dialects.understood(&prompt.model, *dialect);
+                    dialects.understood(&prompt.model, *dialect);
                     return Ok(completion);
                 }
                 Err(failure) => failure,
             };
-            let Some(next) = dialect.after(&failure, self.wishes) else { return Err(failure) };
+            let Some(next) = dialect.after(&failure, *wishes) else { return Err(failure) };
             *dialect = next;
-            self.limits.count_try();
-        }
-    }
-
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        lock(&self.breaker)
-    }
-}
-
-/// Nothing that is guarded here is left half changed by a panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// How long to wait before the call is made again: as long as our pauses and the provider want. None when another try
-/// is no use, or the provider wants more time than a call has.
-fn retry_pause(failure: &Failure, pause: Option<Duration>) -> Option<Duration> {
-    let asked = failure.retry_after.unwrap_or_default();
-    let useful = failure.verdict().0 == Verdict::AwayForAMoment && asked <= RETRY_CEILING;
-    pause.filter(|_| useful).map(|pause| pause.max(asked))
-}
-
-/// The answer while the breaker is open.
-fn shut(Shut(retry_after): Shut) -> ModelError {
-    let reason = "the last calls failed; no more are made until the pause (llm_breaker_pause_seconds) is over";
-    ModelError::Unavailable { reason: reason.to_owned(), retry_after }
-}
-
-/// The outcome that a call owes to the breaker. Dropped without one, it was given up.
-struct Owed<'a> {
-    endpoint: &'a Endpoint,
-    pass: Option<Pass>,
-}
-
-impl Owed<'_> {
-    /// Tells the breaker. A refusal proves that the provider lives.
-    fn settle(&mut self, failure: Option<&Failure>) {
-        let Some(pass) = self.pass.take() else { return };
-        let away = failure.filter(|failure| failure.verdict().0 != Verdict::Refused);
-        let change = match away {
-            Some(failure) => self.endpoint.breaker().failed(pass, self.endpoint.clock.now(), failure.retry_after),
-            None => self.endpoint.breaker().succeeded(),
-        };
-        match (change, away) {
-            (Some(Change::Opened(pause)), Some(failure)) => {
-                tracing::warn!(%failure, pause_seconds = pause.as_secs(), "the model is not called for a while");
-            }
-            (Some(Change::Closed), _) => tracing::warn!("the model answers again"),
-            _ => {}
+            line.limits.count_try();
         }
     }
 }
 
-impl Drop for Owed<'_> {
-    fn drop(&mut self) {
-        if let Some(pass) = self.pass.take() {
-            self.endpoint.breaker().cancelled(pass);
-        }
+impl Call for Chat<'_> {
+    type Answer = Completion;
+
+    fn model(&self) -> &str {
+        &self.prompt.model
+    }
+
+    fn tokens(&self) -> u32 {
+        self.prompt.tokens(&*self.endpoint.counter)
+    }
+
+    fn is_aside(&self) -> bool {
+        self.prompt.for_read
+    }
+
+    async fn attempt(&mut self, line: &Line) -> Result<Completion, Failure> {
+        let completion = self.answer(line).await?;
+        let Usage { input, output, .. } = completion.usage.unwrap_or_default();
+        line.limits.count_tokens(|| output.saturating_add(input.saturating_sub(self.tokens())));
+        Ok(completion)
     }
 }

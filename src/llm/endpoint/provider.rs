@@ -34,6 +34,8 @@ pub(super) struct Complaints {
     pub(super) temperature: bool,
     /// `max_completion_tokens`.
     pub(super) token_limit: bool,
+    /// `dimensions`, of an embedding.
+    pub(super) dimensions: bool,
 }
 
 impl Complaints {
@@ -43,11 +45,12 @@ impl Complaints {
             format: text.contains("response_format") || text.contains("response format") || text.contains("schema"),
             temperature: text.contains("temperature"),
             token_limit: text.contains("max_completion_tokens"),
+            dimensions: text.contains("dimension"),
         }
     }
 
     fn any(self) -> bool {
-        self.format || self.temperature || self.token_limit
+        self.format || self.temperature || self.token_limit || self.dimensions
     }
 }
 

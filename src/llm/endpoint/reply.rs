@@ -10,10 +10,8 @@ use super::provider::ProviderError;
 /// # Errors
 /// When it reports an error, was filtered or refused, or is no chat completion.
 pub(super) fn completion(value: &Value) -> Result<Completion, Failure> {
-    if let Some(said) = ProviderError::of_success(value) {
-        let invalid = said.identifiers.iter().any(|identifier| identifier == "invalid_request_error");
-        let cause = said.status.or(invalid.then_some(400)).map_or(Cause::Reported, Cause::Status);
-        return Err(Failure { cause, retry_after: said.retry_after, said });
+    if let Some(failure) = reported(value) {
+        return Err(failure);
     }
     let choices = value.get("choices").and_then(Value::as_array);
     let choice = choices.ok_or_else(|| unreadable("it has no choices"))?.first();
@@ -36,7 +34,15 @@ pub(super) fn completion(value: &Value) -> Result<Completion, Failure> {
     Ok(Completion { text, usage: usage(value.get("usage")), cut_off })
 }
 
-fn unreadable(what: &'static str) -> Failure {
+/// The failure that a success reports, when it does.
+pub(super) fn reported(value: &Value) -> Option<Failure> {
+    let said = ProviderError::of_success(value)?;
+    let invalid = said.identifiers.iter().any(|identifier| identifier == "invalid_request_error");
+    let cause = said.status.or(invalid.then_some(400)).map_or(Cause::Reported, Cause::Status);
+    Some(Failure { cause, retry_after: said.retry_after, said })
+}
+
+pub(super) fn unreadable(what: &'static str) -> Failure {
     Failure::new(Cause::Unreadable(what))
 }
 

@@ -11,12 +11,15 @@ use reqwest::Response;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use url::{Host, Url};
 
 use super::EndpointSettings;
 use super::dialect::Body;
+use super::embeddings::Body as EmbeddingsBody;
 use super::failure::{Cause, Failure};
 use super::provider::{ProviderError, retry_after};
+use super::service::Service;
 
 /// Largest answer that is read, in bytes. The longest answer of a model is a few hundred kilobytes.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
@@ -56,7 +59,7 @@ impl Config for Provider {
         &self.base_url
     }
 
-    /// The key is in the headers of [`Exchange`]; chat completions do not ask for it here.
+    /// The key is in the headers of [`Exchange`]; requests do not ask for it here.
     fn api_key(&self) -> &SecretString {
         &self.no_key
     }
@@ -65,10 +68,10 @@ impl Config for Provider {
 impl Transport {
     /// # Errors
     /// When the address, a header or a parameter cannot be sent, or there is no TLS.
-    pub(super) fn new(settings: &EndpointSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let base_url = base_url(&settings.base_url)?;
+    pub(super) fn new(settings: &EndpointSettings, service: Service, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let base_url = base_url(&settings.base_url, service)?;
         let http = http_client(&base_url, settings)?;
-        let exchange = Arc::new(Exchange { http: http.clone(), headers: headers(settings)?, clock });
+        let exchange = Arc::new(Exchange { http: http.clone(), headers: headers(settings, service)?, clock });
         let provider = Provider {
             base_url: base_url.as_str().trim_end_matches('/').to_owned(),
             query: settings.query.clone(),
@@ -85,8 +88,16 @@ impl Transport {
     ///
     /// # Errors
     /// When there is no answer, it is not a success, too large or not JSON.
-    pub(super) async fn send(&self, body: &Body<'_>) -> Result<Value, Failure> {
+    pub(super) async fn chat(&self, body: &Body<'_>) -> Result<Value, Failure> {
         self.client.chat().create_byot(body).await.map_err(Failure::from)
+    }
+
+    /// Posts texts to embed. The answer is some JSON.
+    ///
+    /// # Errors
+    /// When there is no answer, it is not a success, too large or not JSON.
+    pub(super) async fn embeddings(&self, body: &EmbeddingsBody<'_>) -> Result<Box<RawValue>, Failure> {
+        self.client.embeddings().create_byot(body).await.map_err(Failure::from)
     }
 }
 
@@ -144,22 +155,24 @@ async fn read(response: &mut Response, limit: usize) -> Result<(Vec<u8>, bool), 
 }
 
 /// The address without a slash at its end.
-fn base_url(text: &str) -> anyhow::Result<Url> {
-    let url = Url::parse(text).context("llm_base_url is not a URL, as https://api.openai.com/v1")?;
-    ensure!(matches!(url.scheme(), "http" | "https"), "llm_base_url must begin with http:// or https://");
+fn base_url(text: &str, service: Service) -> anyhow::Result<Url> {
+    let words = |text| service.words(text);
+    let url = Url::parse(text).with_context(|| words("{base_url} is not a URL, as https://api.openai.com/v1"))?;
+    ensure!(matches!(url.scheme(), "http" | "https"), words("{base_url} must begin with http:// or https://"));
     ensure!(
         url.query().is_none() && url.fragment().is_none(),
-        "llm_base_url must not have a query: put its parameters into llm_openai_default_query"
+        words("{base_url} must not have a query: put its parameters into llm_openai_default_query")
     );
     Ok(url)
 }
 
 /// The headers of each call, those of the settings instead of ours.
-pub(super) fn headers(settings: &EndpointSettings) -> anyhow::Result<HeaderMap> {
+pub(super) fn headers(settings: &EndpointSettings, service: Service) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("powermemo/", env!("CARGO_PKG_VERSION"))));
     if let Some(key) = settings.api_key.as_ref().map(|key| key.expose_secret().trim()).filter(|key| !key.is_empty()) {
-        let value = sensitive(&format!("Bearer {key}")).context("llm_api_key cannot be sent in a header")?;
+        let context = || service.words("{api_key} cannot be sent in a header");
+        let value = sensitive(&format!("Bearer {key}")).with_context(context)?;
         headers.insert(header::AUTHORIZATION, value);
     }
     for (name, value) in &settings.headers {

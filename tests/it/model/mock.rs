@@ -10,7 +10,7 @@ use super::room::world;
 use crate::crash::client::PATIENCE;
 
 /// The process. It is killed when this is dropped.
-struct Mock {
+pub(super) struct Mock {
     /// "http://127.0.0.1:PORT/v1"
     base: String,
     child: Child,
@@ -18,7 +18,7 @@ struct Mock {
 
 impl Mock {
     /// Starts it among a configuration that the server would refuse: it is none of its business.
-    fn start(flags: &[&str]) -> Self {
+    pub(super) fn start(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.yaml"), "no_such_key: 1").unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_powermemo"));
@@ -31,6 +31,11 @@ impl Mock {
         mock.base = greeting.strip_prefix("mock-model listens on ").unwrap().trim().to_owned();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "it needs no folder");
         mock
+    }
+
+    /// The base address to configure.
+    pub(super) fn base(&self) -> &str {
+        &self.base
     }
 
     fn post(&self, path: &str, body: &Value) -> Result<(u16, Value), ureq::Error> {

@@ -3,6 +3,7 @@
 mod cost;
 #[cfg(feature = "crash-points")]
 mod crash;
+mod embeddings;
 pub(crate) mod endpoint;
 mod mock;
 mod provider;

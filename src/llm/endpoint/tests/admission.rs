@@ -41,7 +41,7 @@ async fn an_open_breaker_answers_without_waiting_for_a_place() {
         settings.max_parallel_calls = 1;
     });
     unavailable(test.call().await);
-    let _place = test.endpoint.limits.enter(|| 1).await;
+    let _place = test.endpoint.line.limits.enter(|| 1).await;
     assert_eq!(unavailable(test.call().now_or_never().unwrap()).1, Some(PAUSE));
 }
 
@@ -96,7 +96,7 @@ async fn calls_at_the_same_time_are_limited() {
         .collect();
     test.provider.wait_asked(2).await;
     assert_eq!(started.load(Ordering::SeqCst), 6, "all are under way");
-    assert!(test.endpoint.limits.enter(|| 1).now_or_never().is_none(), "two are with the provider");
+    assert!(test.endpoint.line.limits.enter(|| 1).now_or_never().is_none(), "two are with the provider");
     test.provider.open_gate();
     for call in calls {
         assert_eq!(call.await.unwrap().unwrap().text, "{}");
@@ -112,6 +112,6 @@ async fn what_an_answer_costs_counts_for_the_next_call() {
     });
     test.text().await;
     // The 24 that are left are enough for such a prompt, but not for the answer of the last as well.
-    assert!(test.endpoint.limits.enter(|| 20).now_or_never().is_none());
-    assert!(test.endpoint.limits.enter(|| 19).now_or_never().is_some());
+    assert!(test.endpoint.line.limits.enter(|| 20).now_or_never().is_none());
+    assert!(test.endpoint.line.limits.enter(|| 19).now_or_never().is_some());
 }

@@ -79,7 +79,7 @@ fn settings_that_cannot_be_sent() {
     let bad = |change: fn(&mut EndpointSettings)| {
         let mut settings = settings("http://127.0.0.1:1/v1");
         change(&mut settings);
-        let error = Endpoint::new(settings, Arc::new(ManualClock::new()), Arc::new(Twenty)).err().unwrap();
+        let error = Endpoint::new(&settings, Arc::new(ManualClock::new()), Arc::new(Twenty)).err().unwrap();
         let shown = format!("{error:?}");
         assert!(!shown.contains("secret"), "{shown}");
         error.to_string()
@@ -107,7 +107,7 @@ fn secrets_are_not_shown() {
     let mut settings = settings("http://127.0.0.1:1/v1");
     settings.headers.insert("api-key".to_owned(), SecretString::from(KEY));
     settings.query.insert("key".to_owned(), SecretString::from(KEY));
-    let headers = transport::headers(&settings).unwrap();
+    let headers = transport::headers(&settings, Service::Chat).unwrap();
     assert_eq!(headers.len(), 3);
     for shown in [format!("{settings:?}"), format!("{headers:?}")] {
         assert!(!shown.contains(KEY), "{shown}");

@@ -2,15 +2,20 @@
 
 mod admission;
 mod calls;
+mod embeddings;
 mod fallbacks;
 mod retries;
 mod scripted;
 
+use std::sync::Mutex;
+
+use futures_util::FutureExt as _;
 use memory::testing::ManualClock;
 use serde_json::json;
 
 use scripted::{Reply, Scripted};
 
+use super::line::{RETRY_CEILING, RETRY_FLOOR};
 use super::*;
 
 const KEY: &str = "sk-very-secret";
@@ -76,10 +81,10 @@ impl Fixture {
         let mut settings = settings(&provider.url);
         change(&mut settings);
         let clock = Arc::new(ManualClock::new());
-        let mut endpoint = Endpoint::new(settings, Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(Twenty)).unwrap();
+        let mut endpoint = Endpoint::new(&settings, Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(Twenty)).unwrap();
         let pauses = Arc::new(Mutex::new(Vec::new()));
         let made = Arc::clone(&pauses);
-        endpoint.sleep = Arc::new(move |pause| {
+        endpoint.line.sleep = Arc::new(move |pause| {
             made.lock().unwrap().push(pause);
             std::future::ready(()).boxed()
         });
