@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memory::ports::Purpose;
+use memory::ports::{ModelError, Purpose};
 use tokio::runtime::Handle;
 
 use super::Finding;
@@ -24,19 +24,22 @@ pub(super) async fn examine(config: &Config) -> Option<Finding> {
     };
     let address = config.embedding_address();
     let texts = [WORD.to_owned()];
-    let asked = tokio::time::timeout(PATIENCE, embedder.embed(&texts, Purpose::Query)).await;
-    Some(match asked {
-        Ok(Ok(_)) => Finding::good(WHAT, format!("{} at {address}", embedder.space())),
-        Ok(Err(error)) => bad(config, format!("{address} embeds nothing: {error}")),
-        Err(_) => bad(config, format!("{address} did not answer within {} s", PATIENCE.as_secs())),
-    })
+    let reason = match tokio::time::timeout(PATIENCE, embedder.embed(&texts, Purpose::Query)).await {
+        Ok(Ok(_)) => return Some(Finding::good(WHAT, format!("{} at {address}", embedder.space()))),
+        Ok(Err(ModelError::Refused(reason))) => {
+            return Some(Finding::bad(WHAT, reason, format!("asked was {address}")));
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+    };
+    Some(away(config, address, &reason))
 }
 
-fn bad(config: &Config, text: String) -> Finding {
-    let mut advice = "look into the endpoint's log; until it works, search is by words alone".to_owned();
-    if config.embedding_key().is_none() && config.llm_api_key.is_some() {
-        advice +=
-            "; no key was sent: llm_api_key goes to llm_base_url alone, so set embedding_api_key if one is needed";
+/// The endpoint may be well, and not reached or not let in.
+fn away(config: &Config, address: &str, reason: &str) -> Finding {
+    let mut advice = "until it works, nothing is found by its meaning, and nothing is lost".to_owned();
+    if reason.contains("embedding_api_key") && config.embedding_key().is_none() {
+        advice += "; no key was sent: llm_api_key goes to the address of llm_base_url alone, so set embedding_api_key";
     }
-    Finding::bad(WHAT, text, advice)
+    Finding::bad(WHAT, format!("{address} embeds nothing: {reason}"), advice)
 }

@@ -1,5 +1,6 @@
 //! Embeddings by the configuration, with providers that misbehave, and with the stand-in for one.
 
+use std::process::Command;
 use std::sync::Arc;
 
 use memory::ports::{Embedded, Embedder, ModelError, Purpose};
@@ -15,7 +16,8 @@ use super::mock::Mock;
 /// The embedder of a configuration, and the runtime that its connections live on.
 struct Site {
     embedder: Arc<dyn Embedder>,
-    io: Runtime,
+    /// Held, so that it lives.
+    _io: Runtime,
 }
 
 impl Site {
@@ -31,7 +33,7 @@ impl Site {
         let config = Settings::load(&inputs).unwrap().config;
         let io = Runtime::new().unwrap();
         let embedder = embedder(&config, Arc::new(WordCounter), io.handle()).unwrap().unwrap();
-        Self { embedder, io }
+        Self { embedder, _io: io }
     }
 
     fn embed(&self, texts: &[String]) -> Result<Embedded, ModelError> {
@@ -136,4 +138,39 @@ fn the_mock_model_embeds_texts_by_their_words() {
         assert!(near.cosine(&other) > 0.5 && near.cosine(&far) < 0.25, "{space}");
         assert!(embedded.tokens > 10);
     }
+}
+
+/// What the doctor says of embeddings, and whether all is well.
+fn doctor(base_url: &str, envs: &[(&str, &str)]) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_powermemo"));
+    command.arg("doctor").current_dir(folder.path()).env_clear().env("POWERMEMO_EMBEDDING_BASE_URL", base_url);
+    let output = command.env("POWERMEMO_LLM_MAX_RETRIES", "0").envs(envs.iter().copied()).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let after = told.split_once("  embeddings  ").map(|(_, after)| after.trim().to_owned());
+    (output.status.success(), after.unwrap_or_default())
+}
+
+#[test]
+fn the_doctor_embeds_a_word() {
+    let on = ("POWERMEMO_ENABLE_EVENT_EMBEDDING", "true");
+    let endpoint = Endpoint::start([vectors(1)]);
+    let (fine, told) = doctor(&endpoint.base_url(), &[on, TWO, OTHER]);
+    assert!(fine && told.starts_with(&format!("any/2 at {}", endpoint.base_url())), "{told}");
+
+    let endpoint = Endpoint::start([vectors(1)]);
+    let (fine, told) = doctor(&endpoint.base_url(), &[on, OTHER]);
+    assert!(!fine && told.contains("set embedding_dim to 2"), "{told}");
+
+    let endpoint = Endpoint::start([Turn::Status(401, &[], json!({"error": "no"}))]);
+    let (fine, told) = doctor(&endpoint.base_url(), &[on, TWO, OTHER, ("POWERMEMO_EMBEDDING_API_KEY", "wrong")]);
+    assert!(!fine && told.contains("refused embedding_api_key") && !told.contains("no key was sent"), "{told}");
+
+    let endpoint = Endpoint::start([Turn::Status(401, &[], json!({"error": "no"}))]);
+    let (fine, told) = doctor(&endpoint.base_url(), &[on, TWO, OTHER]);
+    assert!(!fine && told.contains("no key was sent"), "{told}");
+
+    let endpoint = Endpoint::start([]);
+    let (fine, told) = doctor(&endpoint.base_url(), &[TWO, OTHER]);
+    assert!(fine && told.is_empty() && endpoint.calls() == 0, "they are off: {told}");
 }
