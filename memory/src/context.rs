@@ -18,16 +18,12 @@ const PROFILE_SECTION: &str = "{profile_section}";
 /// Where a prompt wants the lines of the events.
 const EVENT_SECTION: &str = "{event_section}";
 
-/// The prompt of requests that bring none.
-const FRAME: &str = "---
-# Memory
-These notes about the user are background: use them where they help, do not bring them up unasked.
-## User profile
+/// The prompt of requests that bring none: short, since its tokens are taken from what is remembered.
+const FRAME: &str = "# About the user (background; use where it helps)
+## Profile
 {profile_section}
-
-## Events, under the day they were told [when they happened]
+## Events by day told [day it happened]
 {event_section}
----
 ";
 
 /// Kept free for each section: text that is put next to other text, without a line break between them as custom
