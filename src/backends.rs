@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use memory::ports::{Alone, ChangeFeed, Journal, Projects, Store, SystemClock};
+use memory::ports::{Alone, ChangeFeed, Journal, Projects, Store, SystemClock, Vectors};
 use secrecy::ExposeSecret;
 
 use crate::changes::postgres::PostgresChanges;
@@ -83,6 +83,14 @@ impl Database {
 
     /// The projects in it.
     pub fn projects(&self) -> Arc<dyn Projects> {
+        match self {
+            Self::Sqlite(database) => Arc::new(SqliteStore::new(database.clone())),
+            Self::Postgres(database) => Arc::new(PostgresStore::new(database.clone())),
+        }
+    }
+
+    /// The vectors of its gists.
+    pub fn vectors(&self) -> Arc<dyn Vectors> {
         match self {
             Self::Sqlite(database) => Arc::new(SqliteStore::new(database.clone())),
             Self::Postgres(database) => Arc::new(PostgresStore::new(database.clone())),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Arbiter, System};
-use actors::{Engine, EngineSettings, Ports, RateSettings};
+use actors::{Embeddings, Engine, EngineSettings, Ports, RateSettings};
 use anyhow::Context;
 use memory::buffer::BufferLimits;
 use memory::flush::FlushSettings;
@@ -89,7 +89,8 @@ async fn run(
     let counter: Arc<dyn TokenCounter> = Arc::new(Tokeniser::start());
     let (model, advisor) = model(config, &counter, &io)?;
     // What cannot be called must not start.
-    embedder(config, counter.clone(), &io)?;
+    let embedder = embedder(config, counter.clone(), &io)?;
+    let vectors = backends.database.vectors();
     let ports = Ports {
         store: backends.store.clone(),
         projects: backends.projects.clone(),
@@ -98,6 +99,7 @@ async fn run(
         doubt: backends.relay.doubt(),
         model: model.clone(),
         advisor,
+        embeddings: embedder.map(|embedder| Embeddings::new(embedder, vectors)),
         counter,
         clock,
         ids: Arc::new(SystemIds),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use memory::blob::BlobType;
 use memory::buffer::FlushEnd;
+use memory::event::Gist;
 use memory::extraction::Request;
 use memory::flush::{Flush, FlushSettings, Reply, Step};
 use memory::ids::{Owner, UserKey};
@@ -40,8 +41,11 @@ impl FlushRunner {
         let mut away = false;
         // It knows how the project wants its memory made: as it was when the profile was first read.
         let mut has_policy = false;
+        // What it has told, to be embedded when all else is done.
+        let mut told = Vec::new();
         loop {
             if let Step::Done(end) = step {
+                self.embed(&flush, told).await;
                 report(&flush, &end, away);
                 return end;
             }
@@ -65,6 +69,7 @@ impl FlushRunner {
                 }
                 has_policy = true;
             }
+            let telling = self.ports.embeddings.as_ref().map(|_| gists_of(&step));
             let Some(reply) = self.perform_claimed(&flush, step, &mut renewed_at).await else {
                 tracing::warn!(user = %flush.owner().key.user, "the claim on a batch was lost; another worker has it");
                 return FlushEnd::Moved;
@@ -72,6 +77,9 @@ impl FlushRunner {
             crash_point(name).await;
             if !releases {
                 away = is_away(&reply);
+            }
+            if matches!(reply, Reply::Committed(CommitReply::Done)) {
+                told = telling.unwrap_or_default();
             }
             if is_counted(&reply) {
                 self.projects.spent(&flush.owner().key.project, cost);
@@ -81,6 +89,15 @@ impl FlushRunner {
                 self.tell_changed(&flush.owner().key).await;
             }
             step = next(&mut flush, reply);
+        }
+    }
+
+    /// Embeds what a flush has told. The flush has taken effect, whatever comes of this.
+    async fn embed(&self, flush: &Flush, told: Vec<Gist>) {
+        let Some(embeddings) = self.ports.embeddings.as_ref().filter(|_| !told.is_empty()) else { return };
+        let key = &flush.owner().key;
+        if embeddings.told(&self.ports, key, told).await {
+            self.tell_changed(key).await;
         }
     }
 
@@ -166,6 +183,14 @@ impl FlushRunner {
     async fn renew(&self, flush: &Flush) -> bool {
         let Some((flush_id, token)) = flush.claim() else { return true };
         self.ports.journal.renew(flush.owner(), flush_id, token, self.settings.lease).await.unwrap_or(true)
+    }
+}
+
+/// The gists that a step stores.
+fn gists_of(step: &Step) -> Vec<Gist> {
+    match step {
+        Step::Commit(commit) => commit.event.as_ref().map(|(_, gists)| gists.clone()).unwrap_or_default(),
+        _ => Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@
 mod cache;
 pub mod crash_point;
 mod doubt;
+mod embeddings;
 mod engine;
 mod error;
 mod fair_queue;
@@ -25,6 +26,7 @@ mod sweeper;
 mod user_actor;
 
 pub use doubt::Doubt;
+pub use embeddings::Embeddings;
 pub use engine::{BufferStatus, DeadBlob, DroppedLetters, Engine, Flushed, Inserted, RetriedLetters, Selected};
 pub use error::EngineError;
 pub use flush_pool::PoolState;

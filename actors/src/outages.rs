@@ -11,6 +11,7 @@ static STORE: Outage = Outage::new();
 static JOURNAL: Outage = Outage::new();
 static FLUSHES: Outage = Outage::new();
 static QUOTAS: Outage = Outage::new();
+static EMBEDDINGS: Outage = Outage::new();
 
 /// Logs that a call of the store failed.
 pub(crate) fn store_failed(error: &StoreError) {
@@ -49,6 +50,21 @@ pub(crate) fn quota_used_up(project: &impl Display) {
     if let Some(line) = QUOTAS.lost("used up", Instant::now()) {
         let held_back = line.held_back;
         tracing::warn!(%project, held_back, "a project has used up its tokens of this month; its messages wait");
+    }
+}
+
+/// Logs that something could not be embedded.
+pub(crate) fn embedding_failed(error: &impl Display) {
+    if let Some(line) = EMBEDDINGS.lost("embedding", Instant::now()) {
+        let held_back = line.held_back;
+        tracing::warn!(%error, held_back, "no vectors were made; searches go by words, and what is missing is filled in");
+    }
+}
+
+/// Something was embedded.
+pub(crate) fn embedding_worked() {
+    if let Some(line) = EMBEDDINGS.worked(Instant::now()) {
+        tracing::info!(held_back = line.held_back, after_s = line.seconds, "vectors are made again");
     }
 }
 

@@ -7,6 +7,7 @@ use memory::ids::{IdSource, ProjectId};
 use memory::ports::{Advisor, ChangeFeed, Clock, Journal, LanguageModel, Projects, Store, TokenCounter};
 
 use crate::doubt::Doubt;
+use crate::embeddings::Embeddings;
 use crate::rates::RateSettings;
 
 /// What the engine works with. Cheap to clone.
@@ -26,6 +27,8 @@ pub struct Ports {
     pub model: Arc<dyn LanguageModel>,
     /// Answers what reads ask of a language model, where there is one.
     pub advisor: Option<Arc<dyn Advisor>>,
+    /// What searches by meaning need, where they are wanted.
+    pub embeddings: Option<Embeddings>,
     /// Counts tokens.
     pub counter: Arc<dyn TokenCounter>,
     /// Tells the time.

@@ -2,6 +2,7 @@
 
 mod advice;
 mod deaths;
+mod embeddings;
 mod letters;
 mod processes;
 mod projects;

@@ -40,6 +40,7 @@ impl World {
             doubt: Doubt::default(),
             model: Arc::new(ScriptedModel::new()),
             advisor: None,
+            embeddings: None,
             counter: Arc::new(Tokeniser::start()),
             clock,
             ids: Arc::new(SystemIds),

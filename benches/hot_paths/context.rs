@@ -20,6 +20,7 @@ fn request(chats: Option<Vec<String>>) -> ContextRequest {
         filter: ProfileFilter::default(),
         profile_event_ratio: 0.6,
         chats,
+        meaning: None,
         threshold: 0.2,
         time_range_in_days: 180,
         require_event_summary: false,

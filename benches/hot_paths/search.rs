@@ -23,7 +23,7 @@ pub(crate) fn benches(criterion: &mut Criterion) {
             bencher.iter(|| {
                 turn = (turn + 1) % 64;
                 let (query, since) = (sentence(turn), Timestamp::UNIX_EPOCH);
-                known.search(black_box(&Search { query, topk: 10, threshold: 0.2, since }))
+                known.search(black_box(&Search { query, meaning: None, topk: 10, threshold: 0.2, since }))
             });
         });
         group.sample_size(10);

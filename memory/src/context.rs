@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::ids::EventId;
 use crate::ports::TokenCounter;
 use crate::recall::{KnownGists, KnownProfile, Lending, ProfileFilter, Search, chat_query, date_line, fitting};
+use crate::search::Vector;
 use crate::text::one_line;
 
 /// Where a prompt wants the lines of the profile.
@@ -43,6 +44,8 @@ pub struct ContextRequest {
     /// The chat to search the gists with: the contents of its messages, oldest first. None, or no message: the
     /// newest gists.
     pub chats: Option<Vec<String>>,
+    /// What the chat means ([`chat_query`] of it), if that is known.
+    pub meaning: Option<Vector>,
     /// Gists below this similarity are left out.
     pub threshold: f64,
     /// Only gists stored within these days.
@@ -137,8 +140,13 @@ impl Packer {
     ) -> Section {
         let since = since(now, request.time_range_in_days);
         let chats = request.chats.as_deref().filter(|chats| !chats.is_empty());
-        let search =
-            chats.map(|chats| Search { query: chat_query(chats), topk: u32::MAX, threshold: request.threshold, since });
+        let search = chats.map(|chats| Search {
+            query: chat_query(chats),
+            meaning: request.meaning.clone(),
+            topk: u32::MAX,
+            threshold: request.threshold,
+            since,
+        });
         if request.require_event_summary {
             let summaries = summaries(remembered, search.as_ref(), since);
             let tokens = |text: &String| self.counter.count(&format!("{text}\n"));

@@ -100,6 +100,9 @@ pub struct Source {
     pub blob_id: BlobId,
     /// The position of the message in the blob, from 0.
     pub message: u32,
+    /// Who said it, if the message names somebody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<String>,
 }
 
 /// One searchable line of an event.

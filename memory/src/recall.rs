@@ -1,6 +1,7 @@
 //! Recall: what is known of a user as immutable snapshots, and how parts of it are chosen.
 
 mod gists;
+mod meaning;
 mod relevance;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,7 +14,7 @@ use crate::ports::TokenCounter;
 use crate::profile::{Profile, Slot, SlotName};
 use crate::text::one_line;
 
-pub use gists::{CHAT_QUERY_MESSAGES, Hit, KnownGists, Search, chat_query, gist_line};
+pub use gists::{CHAT_QUERY_MESSAGES, Hit, KnownGists, Search, chat_query, embeddable, gist_line};
 pub(crate) use gists::{Lending, date_line};
 pub use relevance::relevant;
 

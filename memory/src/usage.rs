@@ -18,6 +18,8 @@ pub struct Used {
     pub input_tokens: u64,
     /// Completion tokens of the flushes' model calls.
     pub output_tokens: u64,
+    /// Tokens of what was embedded to be found. They are none of a quota.
+    pub embedding_tokens: u64,
 }
 
 impl Used {
@@ -30,6 +32,7 @@ impl Used {
             successes: blobs(successes),
             input_tokens: input.into(),
             output_tokens: output.into(),
+            embedding_tokens: 0,
         }
     }
 
@@ -51,6 +54,7 @@ impl std::ops::AddAssign for Used {
         add(&mut self.successes, other.successes);
         add(&mut self.input_tokens, other.input_tokens);
         add(&mut self.output_tokens, other.output_tokens);
+        add(&mut self.embedding_tokens, other.embedding_tokens);
     }
 }
 

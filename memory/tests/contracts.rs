@@ -36,7 +36,7 @@ mod store {
     use std::sync::Arc;
 
     use memory::ids::{FlushId, SlotId, UserKey};
-    use memory::ports::{Projects, Store};
+    use memory::ports::{Projects, Store, Vectors};
     use memory::profile::Author;
     use memory::testing::MemoryStore;
     use memory::testing::store_contract::StoreHarness;
@@ -46,6 +46,10 @@ mod store {
     #[async_trait::async_trait]
     impl StoreHarness for InMemory {
         fn store(&self) -> Arc<dyn Store> {
+            Arc::new(self.0.clone())
+        }
+
+        fn vectors(&self) -> Arc<dyn Vectors> {
             Arc::new(self.0.clone())
         }
 

@@ -32,6 +32,7 @@ pub(super) async fn get(call: Call) -> Reply<ContextData> {
         filter: filter::read_shared(&mut input),
         profile_event_ratio: input.share("profile_event_ratio", PROFILE_SHARE),
         chats: None,
+        meaning: None,
         threshold: input.number("event_similarity_threshold").unwrap_or(THRESHOLD),
         time_range_in_days: input.limit("time_range_in_days", MAX_DAYS).unwrap_or(TIME_RANGE_DAYS),
         require_event_summary: input.flag("require_event_summary", false),

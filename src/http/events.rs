@@ -187,7 +187,7 @@ impl Asked {
 
     fn search(self, now: Timestamp) -> (UserId, Search) {
         let since = days_before(now, self.days);
-        (self.user, Search { query: self.query, topk: self.topk, threshold: self.threshold, since })
+        (self.user, Search { query: self.query, meaning: None, topk: self.topk, threshold: self.threshold, since })
     }
 }
 

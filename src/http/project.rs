@@ -75,6 +75,8 @@ pub(super) struct DayView {
     total_success_insert: u64,
     total_input_token: u64,
     total_output_token: u64,
+    /// Tokens of what was embedded to be found.
+    total_embedding_token: u64,
 }
 
 /// `GET /project/usage`: the last days, today first.
@@ -88,13 +90,15 @@ pub(super) async fn usage(call: Call) -> Reply<Vec<DayView>> {
     let Some(first) = days.last() else { return Ok(Answer(Vec::new())) };
     let used: HashMap<Date, Used> = engine.usage(call.project(), *first, today).await?.into_iter().collect();
     let view = |date: Date| {
-        let Used { inserts, successes, input_tokens, output_tokens } = used.get(&date).copied().unwrap_or_default();
+        let Used { inserts, successes, input_tokens, output_tokens, embedding_tokens } =
+            used.get(&date).copied().unwrap_or_default();
         DayView {
             date,
             total_insert: inserts,
             total_success_insert: successes,
             total_input_token: input_tokens,
             total_output_token: output_tokens,
+            total_embedding_token: embedding_tokens,
         }
     };
     Ok(Answer(days.into_iter().map(view).collect()))

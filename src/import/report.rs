@@ -218,7 +218,7 @@ impl Report {
         let Unmoved { embeddings, statuses, billings } = self.unmoved;
         writeln!(
             f,
-            "does not move: {}, which a later version makes anew; {} of users; {} of projects: see \
+            "does not move: {}, which are made anew where embeddings are on; {} of users; {} of projects: see \
              `powermemo project set-quota`",
             number(embeddings, "embedding"),
             number(statuses, "status row"),

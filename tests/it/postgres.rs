@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use memory::ids::{FlushId, IdSource, Incarnation, Owner, ProjectId, SlotId, SystemIds, UserId, UserKey};
-use memory::ports::{Journal, Projects, Store};
+use memory::ports::{Journal, Projects, Store, Vectors};
 use memory::testing::journal_contract::JournalHarness;
 use memory::testing::projects_contract::ProjectsHarness;
 use memory::testing::store_contract::StoreHarness;
@@ -94,6 +94,10 @@ impl ProjectsHarness for Shared {
 #[async_trait]
 impl StoreHarness for Shared {
     fn store(&self) -> Arc<dyn Store> {
+        Arc::new(Self::store(self))
+    }
+
+    fn vectors(&self) -> Arc<dyn Vectors> {
         Arc::new(Self::store(self))
     }
 

@@ -11,7 +11,7 @@ use memory::blob::{BlobType, NewBlob};
 use memory::ids::{
     BlobId, ClaimToken, FlushId, IdSource, Incarnation, Owner, ProjectId, SlotId, SystemIds, UserId, UserKey,
 };
-use memory::ports::{Clock, Journal, JournalError, Projects, Release, Setback, Standing, Store, Take, Taken};
+use memory::ports::{Clock, Journal, JournalError, Projects, Release, Setback, Standing, Store, Take, Taken, Vectors};
 use memory::testing::ManualClock;
 use memory::testing::journal_contract::JournalHarness;
 use memory::testing::projects_contract::ProjectsHarness;
@@ -97,6 +97,10 @@ impl ProjectsHarness for Embedded {
 #[async_trait]
 impl StoreHarness for Embedded {
     fn store(&self) -> Arc<dyn Store> {
+        Arc::new(Self::store(self))
+    }
+
+    fn vectors(&self) -> Arc<dyn Vectors> {
         Arc::new(Self::store(self))
     }
 

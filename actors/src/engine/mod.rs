@@ -29,6 +29,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::cache::CacheBudget;
+use crate::embeddings::{Filler, Queries};
 use crate::error::EngineError;
 use crate::flush_pool::{Drain, FlushPool, Observe, PoolState};
 use crate::flush_run::FlushRunner;
@@ -54,6 +55,7 @@ struct Inner {
     inserts: Semaphore,
     rates: Rates,
     quotas: Quotas,
+    queries: Queries,
     stop: watch::Sender<bool>,
     sweeper: std::sync::Mutex<Option<JoinHandle<()>>>,
     io: Handle,
@@ -100,12 +102,28 @@ impl Engine {
             cache_trust: settings.cache_trust,
         });
         let (stop, stopped) = watch::channel(false);
+        if let Some(embeddings) = context.ports.embeddings.clone() {
+            let (ports, registry) = (context.ports.clone(), context.registry.clone());
+            let filler = Filler { embeddings, ports, registry, pause: settings.sweep_interval };
+            io.spawn(filler.run(stopped.clone()));
+        }
         let sweeper = Sweeper { context: context.clone(), settings: settings.clone(), outage: Outage::new() };
         let sweeper = io.spawn(sweeper.run(stopped));
         let inserts = Semaphore::new(settings.max_inflight_inserts);
         let rates = Rates::new(settings.rates);
         let sweeper = Some(sweeper).into();
-        Self(Arc::new(Inner { context, settings, packer, inserts, rates, quotas, stop, sweeper, io }))
+        Self(Arc::new(Inner {
+            context,
+            settings,
+            packer,
+            inserts,
+            rates,
+            quotas,
+            queries: Queries::default(),
+            stop,
+            sweeper,
+            io,
+        }))
     }
 
     /// Counts a request of a project that exists.

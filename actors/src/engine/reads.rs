@@ -5,7 +5,8 @@ use memory::context::{ContextRequest, Remembered};
 use memory::event::Event;
 use memory::ids::UserKey;
 use memory::ports::EventFilter;
-use memory::recall::{Hit, KnownGists, KnownProfile, Search};
+use memory::recall::{Hit, KnownGists, KnownProfile, Search, chat_query};
+use memory::search::Vector;
 
 use super::Engine;
 use crate::error::EngineError;
@@ -26,6 +27,16 @@ impl Engine {
 
     async fn gists(&self, key: &UserKey) -> Result<Option<Arc<KnownGists>>, EngineError> {
         self.snapshot(key).await
+    }
+
+    /// What a query means, where these gists are searched by meaning, too.
+    async fn meaning(&self, query: &str, gists: &KnownGists) -> Option<Vector> {
+        let embeddings = self.ports().embeddings.as_ref().filter(|_| gists.has_meanings())?;
+        self.0.queries.meaning(embeddings, query).await
+    }
+
+    async fn with_meaning(&self, search: &Search, gists: &KnownGists) -> Search {
+        Search { meaning: self.meaning(&search.query, gists).await, ..search.clone() }
     }
 
     /// What is cached is read on the spot; an actor is asked only for what is not.
@@ -50,7 +61,7 @@ impl Engine {
     /// When the store is away.
     pub async fn search_gists(&self, key: &UserKey, search: &Search) -> Result<Vec<Hit>, EngineError> {
         let Some(gists) = self.gists(key).await? else { return Ok(Vec::new()) };
-        let search = search.clone();
+        let search = self.with_meaning(search, &gists).await;
         offload(gists.gists.len(), move || gists.search(&search)).await
     }
 
@@ -60,7 +71,7 @@ impl Engine {
     /// When the store is away.
     pub async fn search_events(&self, key: &UserKey, search: &Search) -> Result<Vec<(Event, f64)>, EngineError> {
         let Some(gists) = self.gists(key).await? else { return Ok(Vec::new()) };
-        let search = search.clone();
+        let search = self.with_meaning(search, &gists).await;
         let ranked = offload(gists.gists.len(), move || gists.search_events(&search)).await?;
         let mut found = Vec::new();
         for (id, similarity) in ranked {
@@ -89,6 +100,9 @@ impl Engine {
             request.filter = narrowed;
         }
         let gists = if profile.is_some() { self.gists(key).await? } else { None };
+        if let (Some(chats), Some(gists)) = (&request.chats, &gists) {
+            request.meaning = self.meaning(&chat_query(chats), gists).await;
+        }
         let events = if request.require_event_summary && profile.is_some() {
             self.events(key, &EventFilter { limit: CONTEXT_EVENTS, ..EventFilter::default() }).await?
         } else {

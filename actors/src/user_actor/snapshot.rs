@@ -134,11 +134,15 @@ impl Snapshot for KnownProfile {
 
 impl Snapshot for KnownGists {
     async fn read(context: Arc<UserContext>, key: UserKey) -> Result<Option<Self>, EngineError> {
-        let read = context.ports.store.gists(&key, context.search_max_gists).await?;
-        let Some((revision, gists)) = read else { return Ok(None) };
+        let limit = context.search_max_gists;
+        let Some((revision, gists)) = context.ports.store.gists(&key, limit).await? else { return Ok(None) };
+        let vectors = match &context.ports.embeddings {
+            Some(embeddings) => embeddings.vectors_of(&key, limit).await?,
+            None => Vec::new(),
+        };
         let bytes: usize = gists.iter().map(|gist| gist.text.len()).sum();
         let lines = gists.len() + bytes / LINE_BYTES;
-        offload(lines, move || Some(Self::new(revision, gists, &*context.ports.counter))).await
+        offload(lines, move || Some(Self::new(revision, gists, &*context.ports.counter).with_vectors(vectors))).await
     }
 
     // Gists do not say of which life they are.

@@ -125,6 +125,7 @@ async fn a_chat_narrows_the_profile_of_a_context() {
         filter: ProfileFilter::default(),
         profile_event_ratio: 0.5,
         chats: None,
+        meaning: None,
         threshold: 0.2,
         time_range_in_days: 180,
         require_event_summary: false,

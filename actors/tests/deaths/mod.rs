@@ -37,7 +37,8 @@ async fn slots(world: &World, user: &UserKey) -> Option<usize> {
 }
 
 async fn gists(world: &World, user: &UserKey) -> usize {
-    let all = Search { query: "nurse".into(), topk: 10, threshold: 0.0, since: jiff::Timestamp::UNIX_EPOCH };
+    let all =
+        Search { query: "nurse".into(), meaning: None, topk: 10, threshold: 0.0, since: jiff::Timestamp::UNIX_EPOCH };
     world.engine.search_gists(user, &all).await.unwrap().len()
 }
 

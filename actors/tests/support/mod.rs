@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
-use actors::{Doubt, Engine, EngineError, EngineSettings, Ports, RateSettings};
+use actors::{Doubt, Embeddings, Engine, EngineError, EngineSettings, Ports, RateSettings};
 use async_trait::async_trait;
 use memory::blob::{Blob, BlobData, Message, Role};
 use memory::buffer::BufferLimits;
@@ -15,7 +15,7 @@ use memory::extraction::Request;
 use memory::flush::FlushSettings;
 use memory::ids::{BlobId, ProjectId, SlotId, SystemIds, UserId, UserKey};
 use memory::ports::{
-    Advisor, Alone, Answer, Change, ChangeFeed, EventFilter, LanguageModel, ModelError, NewSlot, Store as _,
+    Advisor, Alone, Answer, Change, ChangeFeed, Embedder, EventFilter, LanguageModel, ModelError, NewSlot, Store as _,
     TokenCounter,
 };
 use memory::testing::{ManualClock, MemoryJournal, MemoryStore, ScriptedModel, WordCounter, policy};
@@ -144,6 +144,9 @@ impl ChangeFeed for Feed {
     }
 }
 
+/// Who is asked besides the model of the flushes.
+type Minds = (Option<Arc<dyn Advisor>>, Option<Arc<dyn Embedder>>);
+
 pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) settings: EngineSettings,
@@ -161,24 +164,29 @@ impl World {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut EngineSettings)) -> Self {
-        Self::start(None, Handle::current(), change)
+        Self::start((None, None), Handle::current(), change)
+    }
+
+    /// A world that searches by meaning.
+    pub(crate) fn embedding(embedder: Arc<dyn Embedder>) -> Self {
+        Self::start((None, Some(embedder)), Handle::current(), |settings| settings.buffer.flush_tokens = 1_000)
     }
 
     /// A world whose reads may ask an advisor.
     pub(crate) fn advised(advisor: Arc<dyn Advisor>, change: impl FnOnce(&mut EngineSettings)) -> Self {
-        Self::start(Some(advisor), Handle::current(), change)
+        Self::start((Some(advisor), None), Handle::current(), change)
     }
 
     /// A world whose writes run on a runtime of the test's.
     pub(crate) fn writing_on(io: Handle) -> Self {
-        Self::start(None, io, |_| {})
+        Self::start((None, None), io, |_| {})
     }
 
-    fn start(advisor: Option<Arc<dyn Advisor>>, io: Handle, change: impl FnOnce(&mut EngineSettings)) -> Self {
+    fn start(minds: Minds, io: Handle, change: impl FnOnce(&mut EngineSettings)) -> Self {
         tokio::time::pause();
         let clock = Arc::new(ManualClock::new());
         let (store, journal) = (MemoryStore::new(), MemoryJournal::new(clock.clone()));
-        Self::on(store, journal, clock, Arc::new(Alone), advisor, io, change)
+        Self::on(store, journal, clock, Arc::new(Alone), minds, io, change)
     }
 
     /// Two processes on one store and one journal, and the feeds by which they tell each other of changes.
@@ -188,7 +196,7 @@ impl World {
         let (store, journal) = (MemoryStore::new(), MemoryJournal::new(clock.clone()));
         let worlds = [0, 1].map(|_| {
             let (feed, io) = (Arc::new(Feed::default()), Handle::current());
-            (Self::on(store.clone(), journal.clone(), clock.clone(), feed.clone(), None, io, &change), feed)
+            (Self::on(store.clone(), journal.clone(), clock.clone(), feed.clone(), (None, None), io, &change), feed)
         });
         for (feed, other) in [(0, 1), (1, 0)] {
             worlds[feed].1.connect(&worlds[other].0.engine);
@@ -201,7 +209,7 @@ impl World {
         journal: MemoryJournal,
         clock: Arc<ManualClock>,
         changes: Arc<dyn ChangeFeed>,
-        advisor: Option<Arc<dyn Advisor>>,
+        (advisor, embedder): Minds,
         io: Handle,
         change: impl FnOnce(&mut EngineSettings),
     ) -> Self {
@@ -218,6 +226,7 @@ impl World {
             doubt: Doubt::default(),
             model: Arc::new(GatedModel(model.clone(), gate.clone())),
             advisor,
+            embeddings: embedder.map(|embedder| Embeddings::new(embedder, Arc::new(store.clone()))),
             counter: counter.clone(),
             clock: clock.clone(),
             ids: Arc::new(SystemIds),

@@ -15,6 +15,7 @@ fn request(max_tokens: u32) -> ContextRequest {
         filter: ProfileFilter::default(),
         profile_event_ratio: 0.5,
         chats: None,
+        meaning: None,
         threshold: 0.2,
         time_range_in_days: 180,
         require_event_summary: false,
@@ -50,7 +51,7 @@ fn profile(contents: &[&str]) -> KnownProfile {
 /// Gists (text, date, age in days), newest first, each the only one of its event.
 fn gists(gists: &[(&str, Option<&str>, i64)]) -> KnownGists {
     let gist = |(event, (text, date, days)): (u128, &(&str, Option<&str>, i64))| Gist {
-        id: GistId(Uuid::nil()),
+        id: GistId(Uuid::from_u128(event)),
         event_id: EventId(Uuid::from_u128(event)),
         position: 0,
         text: (*text).into(),
@@ -241,10 +242,16 @@ proptest! {
         slots in prop::collection::vec("([a-d] ){0,12}", 0..6),
         lines in prop::collection::vec(("([a-d] ){0,12}", prop::option::of("2023-0[1-3]")), 0..10),
         request in requests(),
+        directions in prop::collection::vec((-9_i8..9, -9_i8..9), 0..12),
     ) {
         let profile = profile(&slots.iter().map(String::as_str).collect::<Vec<_>>());
         let lines: Vec<_> = lines.iter().map(|(text, date)| (text.as_str(), date.as_deref(), 1)).collect();
+        // Some gists have a vector, and so has the chat, in some cases.
+        let mut vectors = directions.iter().filter_map(|(x, y)| Vector::of(&[f32::from(*x), f32::from(*y)]));
+        let request = ContextRequest { meaning: vectors.next(), ..request };
         let gists = gists(&lines);
+        let ids: Vec<GistId> = gists.gists.iter().map(|gist| gist.id).collect();
+        let gists = gists.with_vectors(ids.into_iter().zip(vectors).collect());
         let frame = WordCounter.count(&pack(&request, &profile, &gists).text);
         let mut before = Packed::default();
         for max_tokens in 0..220 {

@@ -154,7 +154,7 @@ fn check_gist(gist: &DraftGist, lines: &HashMap<u32, &Line>) -> Result<NewGist, 
     let from: Vec<&Line> = gist.messages.iter().filter_map(|n| lines.get(n).copied()).collect();
     let mut sources: Vec<Source> = Vec::with_capacity(from.len());
     for line in &from {
-        let source = Source { blob_id: line.blob_id, message: line.message };
+        let source = Source { blob_id: line.blob_id, message: line.message, speaker: line.alias.clone() };
         if !sources.contains(&source) {
             sources.push(source);
         }

@@ -14,6 +14,7 @@ mod legacy;
 mod model;
 mod projects;
 mod store;
+mod vectors;
 
 pub use advisor::{Advisor, Roleplay, TopicAction, TopicAdvice};
 pub use changes::{Alone, Change, ChangeFeed};
@@ -31,3 +32,4 @@ pub use store::{
     Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushOutcome, FlushRecord, FlushResult, NewSlot,
     Page, SlotChange, Store, StoreError, StoredBlob, User, Written,
 };
+pub use vectors::{NewVector, Unembedded, Vectors};

@@ -5,10 +5,11 @@ use std::sync::OnceLock;
 
 use jiff::Timestamp;
 
-use crate::event::Gist;
-use crate::ids::EventId;
+use super::meaning::{Meanings, Nearness};
+use crate::event::{Gist, Source};
+use crate::ids::{EventId, GistId};
 use crate::ports::TokenCounter;
-use crate::search::Bm25;
+use crate::search::{Bm25, Vector};
 use crate::text::one_line;
 
 /// How many messages at the end of a chat make its query. What was said before is rarely what is asked now.
@@ -19,6 +20,8 @@ pub const CHAT_QUERY_MESSAGES: usize = 3;
 pub struct Search {
     /// What is looked for. A blank query finds nothing.
     pub query: String,
+    /// What it means, if that is known, in the space of the gists' vectors.
+    pub meaning: Option<Vector>,
     /// Hits at most.
     pub topk: u32,
     /// Hits below this similarity are left out. NaN finds nothing; 0 or less admits what matches nothing, too.
@@ -63,17 +66,19 @@ pub(crate) struct Lending {
     neighbour: f64,
     /// The share of the best score in an event that each of its gists gets.
     event: f64,
+    /// What the meaning of a gist together with its neighbours counts, where its own counts 1.
+    wide: f64,
 }
 
 impl Lending {
     /// Every gist for itself.
-    pub(crate) const NONE: Self = Self { neighbour: 0.0, event: 0.0 };
+    pub(crate) const NONE: Self = Self { neighbour: 0.0, event: 0.0, wide: 0.0 };
 
     /// For contexts. Measured on the development part of LoCoMo (786 questions, 1000 tokens): evidence recall 0.749,
     /// against 0.666 without lending; 0.4 to 0.6 and 0.2 to 0.5 differ by less than 0.01. A gist that shares no word
     /// with the query and stands next to none that does stays below 0.2 / 1.2, so below the wire's default
     /// threshold of 0.2.
-    pub(crate) const CONTEXT: Self = Self { neighbour: 0.5, event: 0.2 };
+    pub(crate) const CONTEXT: Self = Self { neighbour: 0.5, event: 0.2, wide: 0.5 };
 }
 
 /// The gists of a user with their lines and the token counts of these. Never changes: share it as an `Arc`.
@@ -89,6 +94,8 @@ pub struct KnownGists {
     pub(crate) line_tokens: Vec<u32>,
     /// Tokens of the [`date_line`] of each that has a heading, its line break included.
     pub(crate) date_tokens: Vec<u32>,
+    /// What they mean, where that is known.
+    meanings: Option<Meanings>,
     /// Made by the first search.
     index: OnceLock<Index>,
 }
@@ -108,7 +115,18 @@ impl KnownGists {
             last.1
         });
         let date_tokens = date_tokens.collect();
-        Self { revision, gists, lines, line_tokens, date_tokens, index: OnceLock::new() }
+        Self { revision, gists, lines, line_tokens, date_tokens, meanings: None, index: OnceLock::new() }
+    }
+
+    /// The same with vectors of the gists, all of one space. Those of other gists are passed over.
+    #[must_use]
+    pub fn with_vectors(self, vectors: Vec<(GistId, Vector)>) -> Self {
+        Self { meanings: Meanings::of(&self.gists, vectors), ..self }
+    }
+
+    /// Whether the meaning of a query is of use: the meanings of most gists are known.
+    pub fn has_meanings(&self) -> bool {
+        self.meanings.is_some()
     }
 
     /// About how many bytes it takes in memory, its index included, for the limit of a cache.
@@ -116,14 +134,17 @@ impl KnownGists {
         // A text stands in its line, too, and its index takes about as much as the text, twice: terms and postings.
         let each = size_of::<Gist>() + 2 * size_of::<u32>() + size_of::<Box<str>>();
         let text = |g: &Gist| 4 * g.text.len() + size_of::<crate::event::Source>() * g.sources.len();
-        size_of::<Self>() + self.gists.iter().map(|g| each + text(g)).sum::<usize>()
+        let meanings = self.meanings.as_ref().map_or(0, Meanings::bytes);
+        size_of::<Self>() + meanings + self.gists.iter().map(|g| each + text(g)).sum::<usize>()
     }
 
     /// The gists that fit a query: best first, of equal similarity the newest first.
     ///
-    /// The similarity is the BM25 score as a share of the best score in the range of time. BM25 has no scale of its
+    /// The similarity is the score as a share of the best score in the range of time. BM25 has no scale of its
     /// own: shares keep a threshold's meaning ("at least a fifth as good as the best") from a query of one word to
-    /// one of three long messages, of which no gist covers more than a small part.
+    /// one of three long messages, of which no gist covers more than a small part. Where the meaning of the query is
+    /// known, the score is the mean of that share and of the cosine, stretched from 0 for the farthest gist to 1 for the
+    /// nearest. A sum of scores found more than a fusion of ranks did on the conversations of [`Lending::CONTEXT`].
     pub fn search(&self, search: &Search) -> Vec<Hit> {
         let hit = |(at, similarity): (usize, f64)| Hit { gist: self.gists[at].clone(), similarity };
         self.rank(search, Lending::NONE).into_iter().map(hit).collect()
@@ -154,7 +175,12 @@ impl KnownGists {
                 *score = 0.0;
             }
         }
-        let scores = index.lend(scores, lending).into_iter().enumerate();
+        let mut scores = index.lend(scores, lending);
+        let near = search.meaning.as_ref().and_then(|meaning| self.meanings.as_ref()?.nearness(meaning));
+        if let Some(near) = near {
+            scores = fused(&scores, &near, lending.wide, in_range);
+        }
+        let scores = scores.into_iter().enumerate();
         let mut hits: Vec<(usize, f64)> = scores.filter(|&(at, _)| in_range(at)).collect();
         let best = hits.iter().map(|hit| hit.1).fold(0.0, f64::max);
         if best > 0.0 {
@@ -164,6 +190,40 @@ impl KnownGists {
         hits.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         hits.truncate(search.topk as usize);
         hits
+    }
+}
+
+/// Scores by words and by meaning in one, 0 to 1. A gist without a vector has those by its words alone.
+fn fused(words: &[f64], near: &Nearness, wide: f64, in_range: impl Fn(usize) -> bool) -> Vec<f64> {
+    let best = words.iter().copied().fold(0.0, f64::max);
+    let known = |at: &usize| in_range(*at) && near.own[*at].is_some();
+    let own = Stretch::of((0..words.len()).filter(known).filter_map(|at| near.own[at]));
+    let around = Stretch::of((0..words.len()).filter(known).map(|at| near.wide[at]));
+    let score = |(at, words): (usize, &f64)| {
+        let words = if best > 0.0 { words / best } else { 0.0 };
+        match near.own[at] {
+            Some(cosine) => (words + own.of_one(cosine) + wide * around.of_one(near.wide[at])) / (2.0 + wide),
+            None => words,
+        }
+    };
+    words.iter().enumerate().map(score).collect()
+}
+
+/// Stretches numbers over 0 to 1.
+struct Stretch {
+    least: f64,
+    range: f64,
+}
+
+impl Stretch {
+    fn of(numbers: impl Iterator<Item = f32>) -> Self {
+        let (least, most) =
+            numbers.fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), number| (a.min(number), b.max(number)));
+        Self { least: least.into(), range: f64::from(most) - f64::from(least) }
+    }
+
+    fn of_one(&self, number: f32) -> f64 {
+        if self.range > 0.0 { (f64::from(number) - self.least) / self.range } else { 0.0 }
     }
 }
 
@@ -206,6 +266,17 @@ impl Index {
             }
         }
         scores
+    }
+}
+
+/// The text that the meaning of a gist is made of: its own, behind the name of who said it, if it comes from one person.
+/// Questions name people, where "I" is all that they say of themselves.
+pub fn embeddable(text: &str, sources: &[Source]) -> String {
+    match sources.first().and_then(|source| source.speaker.as_deref()) {
+        Some(speaker) if sources.iter().all(|source| source.speaker.as_deref() == Some(speaker)) => {
+            one_line(&format!("{speaker}: {text}"))
+        }
+        _ => text.to_owned(),
     }
 }
 

@@ -51,13 +51,13 @@ impl Vector {
 
 /// The length of a vector. Not 0 for numbers of a [`Vector`].
 #[expect(clippy::cast_precision_loss, reason = "a cosine needs no 32 bits")]
-fn length(numbers: &[i8]) -> f32 {
+pub(crate) fn length(numbers: &[i8]) -> f32 {
     (dot(numbers, numbers) as f32).sqrt()
 }
 
 /// The dot product of two vectors of one dimension: 130,000 dimensions at most, more than any model has. Written so that
 /// the compiler makes vector instructions of it.
-fn dot(a: &[i8], b: &[i8]) -> i32 {
+pub(crate) fn dot(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
 }
 

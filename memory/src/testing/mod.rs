@@ -12,6 +12,7 @@ mod store;
 pub mod store_contract;
 mod store_rows;
 mod texts;
+mod vectors;
 
 pub use clock::{ManualClock, SeededIds};
 pub use journal::{JournalSnapshot, MemoryJournal};

@@ -10,7 +10,7 @@ use super::faults::{Injected, Shared};
 use super::store_rows::{AppliedRow, Letter, UserRows, in_order};
 use crate::blob::BlobType;
 use crate::event::{Event, Gist};
-use crate::ids::{BlobId, EventId, FlushId, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
+use crate::ids::{BlobId, EventId, FlushId, GistId, Incarnation, Owner, ProjectId, SlotId, UserId, UserKey};
 use crate::ports::{
     Adoption, Answer, Commit, CommitReply, DeadLetter, DeadLetterHead, EventFilter, FlushRecord, Legacy, NewSlot, Page,
     Project, SlotChange, Store, StoreError, StoredBlob, User, Written,
@@ -29,6 +29,7 @@ pub(super) struct State {
     /// The sources of projects that were taken over.
     pub(super) sources: BTreeMap<ProjectId, String>,
     pub(super) usage: BTreeMap<(ProjectId, Date), Used>,
+    pub(super) space: Option<String>,
     /// In order of deletion.
     pub(super) tombstones: Vec<Tombstone>,
 }
@@ -65,7 +66,7 @@ impl MemoryStore {
     }
 
     /// Acts on the rows of a user who lives; otherwise the answer is `T`'s default.
-    fn on<T: Default>(&self, key: &UserKey, act: impl FnOnce(&mut UserRows) -> T) -> Result<T, StoreError> {
+    pub(super) fn on<T: Default>(&self, key: &UserKey, act: impl FnOnce(&mut UserRows) -> T) -> Result<T, StoreError> {
         self.call(|state| state.living(key).map(act).unwrap_or_default())
     }
 }
@@ -88,7 +89,7 @@ impl State {
         Some(incarnation)
     }
 
-    fn count(&mut self, project: &ProjectId, used: Used, now: Timestamp) {
+    pub(super) fn count(&mut self, project: &ProjectId, used: Used, now: Timestamp) {
         if !used.is_nothing() {
             *self.usage.entry((project.clone(), day_of(now))).or_default() += used;
         }
@@ -262,7 +263,10 @@ impl Store for MemoryStore {
             if revision != Some(base_revision) {
                 return Written::Stale;
             }
+            // The gists are stored anew.
+            let old: Vec<GistId> = stored.1.iter().map(|gist| gist.id).collect();
             *stored = (event.clone(), in_order(gists));
+            rows.vectors.retain(|id, _| !old.contains(id));
             rows.bump();
             Written::Done
         })

@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::event::{Event, EventTag, Gist};
-use crate::ids::{BlobId, EventId, FlushId, SlotId};
+use crate::ids::{BlobId, EventId, FlushId, GistId, SlotId};
 use crate::ports::{
     Answer, Commit, CommitReply, DeadLetter, EventFilter, FlushOutcome, FlushRecord, FlushResult, NewSlot, SlotChange,
     StoredBlob, User,
 };
 use crate::profile::{Author, Profile, Slot, SlotWrite};
+use crate::search::Vector;
 
 /// A line of a slot's history.
 #[derive(Clone, PartialEq, Debug)]
@@ -55,6 +56,8 @@ pub struct UserRows {
     pub history: Vec<HistoryRow>,
     /// Its events in the order in which they were stored, each with its gists.
     pub events: Vec<(Event, Vec<Gist>)>,
+    /// The vectors of its gists, each with its space.
+    pub vectors: BTreeMap<GistId, (String, Option<Vector>)>,
     /// The blobs that were kept, in the order in which they were stored.
     pub blobs: Vec<StoredBlob>,
     /// The flushes that have ended, and when.

@@ -206,7 +206,7 @@ fn statement<'q>(commits: &[&'q Commit]) -> Result<Statement<'q>, DatabaseError>
     let query = query.bind(answers().map(|(part, _)| i64::from(*part)).collect::<Vec<_>>());
     let query = query.bind(answers().map(|(_, answer)| to_json(answer)).collect::<Result<Vec<_>, _>>()?);
 
-    let (days, numbers): (Vec<String>, Vec<[i64; 4]>) =
+    let (days, numbers): (Vec<String>, Vec<[i64; 5]>) =
         commits.iter().map(|commit| usage::columns(commit.used(true), commit.now)).unzip();
     let column = |place: usize| numbers.iter().map(|numbers| numbers[place]).collect::<Vec<i64>>();
     Ok((0..4).fold(query.bind(days), |query, place| query.bind(column(place))))

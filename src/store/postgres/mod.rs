@@ -25,6 +25,7 @@ mod slots;
 mod upkeep;
 mod usage;
 pub(crate) mod users;
+mod vectors;
 
 use std::sync::Arc;
 

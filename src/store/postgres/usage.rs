@@ -10,11 +10,13 @@ use sqlx::{PgConnection, Row, query};
 use super::error::DatabaseError;
 use super::rows::{decode, number};
 
-const ADD: &str = "INSERT INTO usage_entries (project_id, day, inserts, successes, input_tokens, output_tokens)
-    VALUES ($1, $2, $3, $4, $5, $6)";
+const ADD: &str = "INSERT INTO usage_entries (project_id, day, inserts, successes, input_tokens, output_tokens,
+        embedding_tokens)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
 /// Both tables as they are at one instant: what is being folded is in one of them.
 const READ: &str = "SELECT day, sum(inserts)::bigint AS inserts, sum(successes)::bigint AS successes,
-        sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens
+        sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
+        sum(embedding_tokens)::bigint AS embedding_tokens
     FROM (
         SELECT * FROM usage_entries WHERE project_id = $1 AND day BETWEEN $2 AND $3
         UNION ALL SELECT * FROM usage_days WHERE project_id = $1 AND day BETWEEN $2 AND $3
@@ -25,20 +27,22 @@ const FOLD: &str = "WITH folded AS (
             SELECT ctid FROM usage_entries LIMIT $1 FOR UPDATE SKIP LOCKED
         )) RETURNING *
     ), total AS (
-        INSERT INTO usage_days AS d (project_id, day, inserts, successes, input_tokens, output_tokens)
+        INSERT INTO usage_days AS d (project_id, day, inserts, successes, input_tokens, output_tokens,
+            embedding_tokens)
         SELECT project_id, day, sum(inserts)::bigint, sum(successes)::bigint, sum(input_tokens)::bigint,
-            sum(output_tokens)::bigint
+            sum(output_tokens)::bigint, sum(embedding_tokens)::bigint
         FROM folded GROUP BY project_id, day ORDER BY project_id, day
         ON CONFLICT (project_id, day) DO UPDATE SET inserts = d.inserts + excluded.inserts,
             successes = d.successes + excluded.successes, input_tokens = d.input_tokens + excluded.input_tokens,
-            output_tokens = d.output_tokens + excluded.output_tokens
+            output_tokens = d.output_tokens + excluded.output_tokens,
+            embedding_tokens = d.embedding_tokens + excluded.embedding_tokens
     )
     SELECT count(*) FROM folded";
 
-/// The columns of a row: the day, inserts, successes, prompt and completion tokens.
-pub(super) fn columns(used: Used, now: Timestamp) -> (String, [i64; 4]) {
-    let Used { inserts, successes, input_tokens, output_tokens } = used;
-    let numbers = [inserts, successes, input_tokens, output_tokens];
+/// The columns of a row: the day, inserts, successes, prompt, completion and embedding tokens.
+pub(super) fn columns(used: Used, now: Timestamp) -> (String, [i64; 5]) {
+    let Used { inserts, successes, input_tokens, output_tokens, embedding_tokens } = used;
+    let numbers = [inserts, successes, input_tokens, output_tokens, embedding_tokens];
     (day_of(now).to_string(), numbers.map(|number| i64::try_from(number).unwrap_or(i64::MAX)))
 }
 
@@ -74,6 +78,7 @@ fn day(row: &PgRow) -> sqlx::Result<(Date, Used)> {
         successes: number(row, "successes")?,
         input_tokens: number(row, "input_tokens")?,
         output_tokens: number(row, "output_tokens")?,
+        embedding_tokens: number(row, "embedding_tokens")?,
     };
     Ok((row.try_get::<&str, _>("day")?.parse().map_err(decode)?, used))
 }

@@ -259,7 +259,8 @@ impl SqliteDatabase {
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn set_meta(&self, key: &'static str, value: &'static str) -> Result<(), DatabaseError> {
+    pub async fn set_meta(&self, key: &'static str, value: &str) -> Result<(), DatabaseError> {
+        let value = value.to_owned();
         let sql =
             "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
         let write = self.write(move |conn| {

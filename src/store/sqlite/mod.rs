@@ -21,6 +21,7 @@ pub(crate) mod tests;
 mod upkeep;
 mod usage;
 mod users;
+mod vectors;
 mod writer;
 
 use std::sync::Arc;

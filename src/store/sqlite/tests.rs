@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::appends::NewAppend;
 use super::{DatabaseError, OpenError, SqliteDatabase, SqliteOptions, SqliteStore};
-use super::{appends, blobs, events, flushes, slots, upkeep, users};
+use super::{appends, blobs, events, flushes, slots, upkeep, users, vectors};
 
 type Finished = JoinHandle<Result<(), DatabaseError>>;
 
@@ -326,7 +326,7 @@ const FILL: &str = "
         SELECT n, randomblob(16) AS id FROM n;
     INSERT INTO events (project_id, user_id, event_id, data, created_at, updated_at)
         SELECT 'p', x'01', id, '{}', n / 3, n FROM n;
-    INSERT INTO gists SELECT 'p', x'01', n.id, p.value, randomblob(16), 'text', NULL, NULL, '[]', n, n
+    INSERT INTO gists SELECT 'p', x'01', n.id, p.value, randomblob(16), 'text', NULL, NULL, '[]', n, n, NULL, NULL
         FROM n, json_each('[0, 1]') AS p;
     INSERT INTO blobs (project_id, user_id, blob_id, blob_type, tokens, payload, created_at)
         SELECT 'p', x'01', id, 'chat', 1, '{}', n / 3 FROM n;
@@ -343,6 +343,8 @@ async fn reads_go_by_an_index() {
     let reads = [
         events::EVENTS,
         events::GISTS,
+        vectors::VECTORS,
+        vectors::PUT,
         blobs::BLOB_IDS,
         flushes::APPLIED,
         flushes::DEAD,
@@ -351,7 +353,7 @@ async fn reads_go_by_an_index() {
     ];
     for fill in ["", FILL, "ANALYZE"] {
         run(&database, fill).await;
-        for sql in reads.into_iter().chain(upkeep::FORGET) {
+        for sql in reads.into_iter().chain(upkeep::FORGET).chain(vectors::UNEMBEDDED) {
             let plan = plans(folder.path(), sql).await;
             assert_eq!(plan.iter().find(is_poor), None, "{sql}\n{plan:#?}");
         }

@@ -10,11 +10,13 @@ use sqlx::{FromRow, Row, SqliteConnection, query, query_as};
 use super::error::DatabaseError;
 use super::rows::decode;
 
-const ADD: &str = "INSERT INTO usage_days AS d (project_id, day, inserts, successes, input_tokens, output_tokens)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+const ADD: &str = "INSERT INTO usage_days AS d (project_id, day, inserts, successes, input_tokens, output_tokens,
+        embedding_tokens)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
     ON CONFLICT DO UPDATE SET inserts = d.inserts + excluded.inserts, successes = d.successes + excluded.successes,
-        input_tokens = d.input_tokens + excluded.input_tokens, output_tokens = d.output_tokens + excluded.output_tokens";
-const READ: &str = "SELECT day, inserts, successes, input_tokens, output_tokens FROM usage_days
+        input_tokens = d.input_tokens + excluded.input_tokens, output_tokens = d.output_tokens + excluded.output_tokens,
+        embedding_tokens = d.embedding_tokens + excluded.embedding_tokens";
+const READ: &str = "SELECT day, inserts, successes, input_tokens, output_tokens, embedding_tokens FROM usage_days
     WHERE project_id = ?1 AND day BETWEEN ?2 AND ?3 ORDER BY day";
 
 struct DayRow(Date, Used);
@@ -26,6 +28,7 @@ impl<'r> FromRow<'r, SqliteRow> for DayRow {
             successes: row.try_get("successes")?,
             input_tokens: row.try_get("input_tokens")?,
             output_tokens: row.try_get("output_tokens")?,
+            embedding_tokens: row.try_get("embedding_tokens")?,
         };
         Ok(Self(row.try_get::<&str, _>("day")?.parse().map_err(decode)?, used))
     }
@@ -41,9 +44,10 @@ pub(super) async fn add(
     if used.is_nothing() {
         return Ok(());
     }
-    let Used { inserts, successes, input_tokens, output_tokens } = used;
+    let Used { inserts, successes, input_tokens, output_tokens, embedding_tokens } = used;
     let add = query(ADD).bind(project.as_str().to_owned()).bind(day_of(now).to_string());
-    let numbers = [inserts, successes, input_tokens, output_tokens].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+    let numbers = [inserts, successes, input_tokens, output_tokens, embedding_tokens];
+    let numbers = numbers.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
     numbers.into_iter().fold(add, |add, number| add.bind(number)).execute(conn).await?;
     Ok(())
 }

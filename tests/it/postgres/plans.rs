@@ -7,8 +7,8 @@ use memory::event::EventTag;
 use memory::ids::{BlobId, ClaimToken, EventId};
 use memory::ports::ProjectStatus::Active;
 use memory::ports::{
-    Adoption, Clock, EventFilter, Holding, Legacy, Page, Project, ProjectAdoption, Release, Reseal, Setback, Standing,
-    SystemClock, Take, Taken,
+    Adoption, Clock, EventFilter, Holding, Legacy, NewVector, Page, Project, ProjectAdoption, Release, Reseal, Setback,
+    Standing, SystemClock, Take, Taken, Vectors as _,
 };
 use memory::quota::TokenQuota;
 use sqlx::raw_sql;
@@ -55,7 +55,7 @@ fn id<T>(of: impl Fn(Uuid) -> T) -> T {
 }
 
 /// All that is called often, of the store.
-async fn use_store(store: &dyn Store, owner: &Owner) {
+async fn use_store(store: &PostgresStore, owner: &Owner) {
     let (key, now, page) = (&owner.key, SystemClock.now(), Page { offset: 100, limit: 10 });
     assert!(store.user(key).await.unwrap().is_some());
     let revision = store.revision(key).await.unwrap().unwrap().1;
@@ -83,6 +83,12 @@ async fn use_store(store: &dyn Store, owner: &Owner) {
         assert_eq!(heads.len(), 10);
         assert!(store.dead_letter(key, heads[0].flush_id).await.unwrap().is_some() || user.is_none());
     }
+    assert_eq!(store.unembedded("model/2", now, 10).await.unwrap().len(), 10);
+    let gist = &store.gists(key, 1).await.unwrap().unwrap().1[0];
+    let vector = memory::search::Vector::of(&[1.0, 0.5]);
+    let new = NewVector { user: key.user, event_id: gist.event_id, gist_id: gist.id, vector };
+    store.put_vectors("model/2", &key.project, &[new], 1, now).await.unwrap();
+    assert_eq!(store.vectors(key, "model/2", 10).await.unwrap().len(), 1);
     let head = &store.dead_letters(&key.project, Some(key.user), page).await.unwrap()[0];
     assert!(store.drop_dead_letter(key, head.flush_id, now).await.unwrap());
     assert!(!store.delete_blob(key, id(BlobId), now).await.unwrap());

@@ -127,7 +127,7 @@ fn using() -> Vec<Case> {
 fn usage() -> Vec<Case> {
     let day = || {
         json!({"date": "$start:20", "total_insert": "$number", "total_success_insert": "$number",
-            "total_input_token": "$number", "total_output_token": "$number"})
+            "total_input_token": "$number", "total_output_token": "$number", "total_embedding_token": "$number"})
     };
     let bill = json!({"token_left": null, "next_refill_at": "$time", "project_token_cost_month": "$number"});
     vec![

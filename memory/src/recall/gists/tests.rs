@@ -25,7 +25,7 @@ fn known(gists: Vec<Gist>) -> KnownGists {
 }
 
 fn search(query: &str, threshold: f64) -> Search {
-    Search { query: query.into(), topk: 10, threshold, since: Timestamp::MIN }
+    Search { query: query.into(), meaning: None, topk: 10, threshold, since: Timestamp::MIN }
 }
 
 fn texts(hits: &[Hit]) -> Vec<&str> {
@@ -48,6 +48,61 @@ fn the_best_comes_first_and_of_equals_the_newest() {
     assert!(hits[0].gist.created_at > hits[1].gist.created_at);
     assert_eq!((hits[0].similarity, hits[1].similarity), (1.0, 1.0));
     assert!(hits[2].similarity < 1.0);
+}
+
+fn direction(x: f32, y: f32) -> Vector {
+    Vector::of(&[x, y]).unwrap()
+}
+
+/// Gists of one event each, newest first, with their directions where they have one.
+fn meaning(gists: &[(&str, Option<(f32, f32)>)]) -> KnownGists {
+    let id = |number: u128| GistId(Uuid::from_u128(number));
+    let known = (1..).zip(gists).map(|(n, (text, _))| Gist { id: id(n), ..gist(n, 0, 100 - n as i64, text) });
+    let vectors = (1..).zip(gists).filter_map(|(n, (_, at))| Some((id(n), direction(at.as_ref()?.0, at.as_ref()?.1))));
+    self::known(known.collect()).with_vectors(vectors.collect())
+}
+
+fn asked(query: &str, meaning: Vector) -> Search {
+    Search { meaning: Some(meaning), ..search(query, -1.0) }
+}
+
+#[test]
+fn words_and_meaning_count_together() {
+    let known = meaning(&[
+        ("tea is fine", Some((-1.0, 0.1))),
+        ("we have a hound", Some((1.0, 0.1))),
+        ("a red bike", Some((0.0, 1.0))),
+        ("my dog is red", Some((0.9, 0.2))),
+    ]);
+    let found = known.search(&asked("dog", direction(1.0, 0.0)));
+    assert_eq!(texts(&found), ["my dog is red", "we have a hound", "a red bike", "tea is fine"]);
+    assert!((found[0].similarity - 1.0).abs() < 1e-9 && found.is_sorted_by(|a, b| a.similarity > b.similarity));
+    assert!(found[3].similarity.abs() < 1e-9, "neither word nor meaning");
+    // Without a word in common, the meaning alone.
+    let found = known.search(&asked("puppies", direction(1.0, 0.0)));
+    assert_eq!(texts(&found)[..2], ["we have a hound", "my dog is red"]);
+    assert!(texts(&known.search(&search("puppies", 0.1))).is_empty());
+}
+
+#[test]
+fn a_gist_without_a_vector_is_found_by_its_words() {
+    let hound = ("we have a hound", Some((1.0, 0.1)));
+    let known = meaning(&[("my dog is red", None), hound, ("tea is fine", Some((-1.0, 0.1)))]);
+    let found = known.search(&asked("dog", direction(1.0, 0.0)));
+    assert_eq!(texts(&found), ["my dog is red", "we have a hound", "tea is fine"]);
+}
+
+#[test]
+fn few_vectors_and_those_of_other_dimensions_count_nothing() {
+    let few = meaning(&[("my dog is red", None), ("a red bike", None), ("we have a hound", Some((1.0, 0.1)))]);
+    assert!(!few.has_meanings());
+    let most = meaning(&[("my dog is red", None), ("we have a hound", Some((1.0, 0.1)))]);
+    assert!(most.has_meanings());
+    let other = Vector::of(&[1.0, 0.0, 0.0]).unwrap();
+    for (known, meaning) in [(few, direction(1.0, 0.0)), (most, other)] {
+        let by_words = known.search(&search("dog", -1.0));
+        assert_eq!(known.search(&asked("dog", meaning)), by_words);
+    }
 }
 
 #[test]
@@ -153,7 +208,7 @@ proptest! {
     ) {
         let gists = (0..).zip(&texts).map(|(i, t)| gist(u128::from(i / 3_u32), i % 3, 10 - i64::from(i), t));
         let known = known(gists.collect());
-        let search = Search { query, topk, threshold, since: Timestamp::from_second(since).unwrap() };
+        let search = Search { query, meaning: None, topk, threshold, since: Timestamp::from_second(since).unwrap() };
         for lending in [Lending::NONE, Lending::CONTEXT] {
             let ranked = known.rank(&search, lending);
             prop_assert!(ranked.len() <= topk as usize);

@@ -11,7 +11,7 @@ use crate::ids::{
 };
 use crate::ports::{
     Answer, Commit, CommitReply, DeadLetter, EventFilter, FlushOutcome, FlushRecord, FlushResult, NewSlot, Projects,
-    Store, StoredBlob, Usage,
+    Store, StoredBlob, Usage, Vectors,
 };
 use crate::profile::{Profile, Slot, SlotName};
 pub(super) use crate::testing::texts::at;
@@ -21,6 +21,9 @@ pub(super) use crate::testing::texts::at;
 pub trait StoreHarness: Send + Sync + 'static {
     /// The store.
     fn store(&self) -> Arc<dyn Store>;
+
+    /// The vectors of its gists.
+    fn vectors(&self) -> Arc<dyn Vectors>;
 
     /// The projects in it.
     fn projects(&self) -> Arc<dyn Projects>;
@@ -37,12 +40,15 @@ pub trait StoreHarness: Send + Sync + 'static {
 pub struct Kit {
     pub(super) harness: Box<dyn StoreHarness>,
     pub(super) store: Arc<dyn Store>,
+    pub(super) vectors: Arc<dyn Vectors>,
+    pub(super) projects: Arc<dyn Projects>,
 }
 
 impl Kit {
     /// What a case works with, around a fresh store.
     pub fn new(harness: impl StoreHarness) -> Self {
-        Self { store: harness.store(), harness: Box::new(harness) }
+        let (store, vectors, projects) = (harness.store(), harness.vectors(), harness.projects());
+        Self { store, vectors, projects, harness: Box::new(harness) }
     }
 
     pub(super) async fn create(&self, key: &UserKey) -> Owner {
@@ -183,7 +189,11 @@ pub(super) fn event(commit: &Commit, gists: &[&str]) -> (Event, Vec<Gist>) {
         text: (*text).into(),
         occurred_at: Some("2023-05".into()),
         said_at: Some("2023-06-07".into()),
-        sources: commit.blob_ids.iter().map(|id| Source { blob_id: *id, message: position }).collect(),
+        sources: commit
+            .blob_ids
+            .iter()
+            .map(|id| Source { blob_id: *id, message: position, speaker: Some("Ann".into()) })
+            .collect(),
         created_at: now,
         updated_at: now,
     });

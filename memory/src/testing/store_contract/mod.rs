@@ -18,6 +18,7 @@ pub mod letters;
 pub mod races;
 pub mod slots;
 pub mod users;
+pub mod vectors;
 
 pub use kit::{Kit, StoreHarness};
 
@@ -63,6 +64,13 @@ macro_rules! store_contract_tests {
                 gists_come_newest_event_first
                 a_replaced_event_keeps_its_place
                 event_text_round_trips;
+            vectors:
+                a_vector_is_kept_with_its_gist
+                gists_without_a_vector_are_found
+                a_new_space_replaces_the_old
+                the_last_space_is_known
+                vectors_of_gists_that_are_gone_are_passed_over
+                tokens_of_embeddings_are_counted_by_project;
             blobs:
                 a_blob_is_as_it_was_kept
                 blobs_are_paged_newest_first
