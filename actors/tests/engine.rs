@@ -7,6 +7,7 @@ mod letters;
 mod processes;
 mod projects;
 mod quotas;
+mod said;
 mod support;
 
 use std::sync::Arc;

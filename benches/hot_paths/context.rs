@@ -26,6 +26,7 @@ fn request(chats: Option<Vec<String>>) -> ContextRequest {
         require_event_summary: false,
         custom_prompt: None,
         fill_window_with_events: false,
+        include_buffer: false,
     }
 }
 
@@ -35,7 +36,7 @@ pub(crate) fn benches(criterion: &mut Criterion) {
     let profile = Profile { incarnation: Incarnation(Uuid::nil()), revision: 1, slots: slots(30) };
     let profile = KnownProfile::new(profile, counter.as_ref());
     let gists = KnownGists::new(1, gists(30), counter.as_ref());
-    let remembered = Remembered { profile: Some(&profile), gists: Some(&gists), events: &[] };
+    let remembered = Remembered { profile: Some(&profile), gists: Some(&gists), events: &[], said: &[] };
     let mut group = criterion.benchmark_group("context");
     let newest = request(None);
     group.bench_function("newest gists", |bencher| {

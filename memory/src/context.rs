@@ -1,5 +1,7 @@
 //! The context: a prompt section of profile and events that fits a token budget.
 
+mod said;
+
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use crate::ports::TokenCounter;
 use crate::recall::{KnownGists, KnownProfile, Lending, ProfileFilter, Search, chat_query, date_line, fitting};
 use crate::search::Vector;
 use crate::text::one_line;
+
+pub use said::{SAID_LINE_TOKENS, said_lines};
 
 /// Where a prompt wants the lines of the profile.
 const PROFILE_SECTION: &str = "{profile_section}";
@@ -26,6 +30,9 @@ const FRAME: &str = "# About the user (background; use where it helps)
 ## Events by day told [day it happened]
 {event_section}
 ";
+
+/// What follows the frame when the buffer is shown.
+const SAID_HEADING: &str = "## Just said, newest first\n";
 
 /// Kept free for each section: text that is put next to other text, without a line break between them as custom
 /// prompts do, may take a token more than both alone. Seen 7 times in 40,000 packings of random signs, never more
@@ -56,6 +63,8 @@ pub struct ContextRequest {
     pub custom_prompt: Option<String>,
     /// All that the profile leaves over goes to events, once it is shown whole.
     pub fill_window_with_events: bool,
+    /// Show what was said and no flush has processed yet.
+    pub include_buffer: bool,
 }
 
 /// What is remembered of a user, as far as it is known. What is none or empty is shown as nothing.
@@ -67,6 +76,8 @@ pub struct Remembered<'a> {
     pub gists: Option<&'a KnownGists>,
     /// The events, newest first. Needed for `require_event_summary` only.
     pub events: &'a [Event],
+    /// What was said and no flush has processed yet ([`said_lines`]), newest first. Needed for `include_buffer` only.
+    pub said: &'a [String],
 }
 
 /// A context, and what the budget did to it.
@@ -82,6 +93,10 @@ pub struct Packed {
     pub events_shown: usize,
     /// Those that fit the request and not the budget.
     pub events_left_out: usize,
+    /// Lines in it of what was just said.
+    pub said_shown: usize,
+    /// Those that were given and that the budget did not let through.
+    pub said_left_out: usize,
 }
 
 /// Packs contexts. Make one per token counter: it counts its own frame only once.
@@ -90,54 +105,93 @@ pub struct Packed {
 /// split at line breaks first, as those of OpenAI do, but for the edges of a section.
 pub struct Packer {
     counter: Arc<dyn TokenCounter>,
-    frame_tokens: u32,
+    frame: Frame,
+    buffer_frame: Frame,
+}
+
+/// The default prompt, in pieces.
+struct Frame {
+    parts: Vec<Part<'static>>,
+    tokens: u32,
+}
+
+impl Frame {
+    fn new(parts: Vec<Part<'static>>, counter: &dyn TokenCounter) -> Self {
+        let tokens = literal_tokens(&parts, counter);
+        Self { parts, tokens }
+    }
 }
 
 impl Packer {
     /// A packer for texts that this counter counts.
     pub fn new(counter: Arc<dyn TokenCounter>) -> Self {
-        let frame_tokens = literal_tokens(&parts(FRAME), counter.as_ref());
-        Self { counter, frame_tokens }
+        let frame = Frame::new(parts(FRAME), counter.as_ref());
+        let said = [Part::Literal(SAID_HEADING), Part::Said, Part::Literal("\n")];
+        let buffer_frame = Frame::new(parts(FRAME).into_iter().chain(said).collect(), counter.as_ref());
+        Self { counter, frame, buffer_frame }
     }
 
     /// Packs what is remembered into at most `max_tokens`.
     ///
-    /// Both sections show a prefix of what they could show, and neither budget shrinks when `max_tokens` grows: a
-    /// larger context never lacks a line of a smaller one.
+    /// Each section shows a prefix of what it could show, and no budget shrinks when `max_tokens` grows: a larger
+    /// context never lacks a line of a smaller one.
     pub fn pack(&self, request: &ContextRequest, remembered: &Remembered<'_>, now: Timestamp) -> Packed {
-        let template = parts(request.custom_prompt.as_deref().unwrap_or(FRAME));
-        let frame_tokens = match request.custom_prompt {
-            Some(_) => literal_tokens(&template, self.counter.as_ref()),
-            None => self.frame_tokens,
-        };
+        let (template, frame_tokens) = self.template(request);
         let body = request.max_tokens.saturating_sub(frame_tokens);
-        let share = profile_share(request);
-        let profile = profile_section(request, remembered, times(&template, Part::Profile), share.min(body));
+        let share = profile_share(request).min(body);
+        let profile = profile_section(request, remembered, times(&template, Part::Profile), share);
 
-        // A profile that is not shown whole keeps what its next slot did not fit into: were it lent to the events,
-        // they would have to give it back as soon as the slot fits.
-        let reserved = if profile.left_out == 0 { profile.tokens } else { share.min(body) };
-        let most = if request.fill_window_with_events { u32::MAX } else { request.max_tokens - share };
-        let max_tokens = most.min(body - reserved);
-        let events = self.event_section(request, remembered, now, times(&template, Part::Events), max_tokens);
+        let most = if request.fill_window_with_events { u32::MAX } else { request.max_tokens - profile_share(request) };
+        let max_tokens = most.min(body - profile.reserved(share));
+        let lines = EventLines::new(request, remembered, now);
+        let (counter, event_times) = (self.counter.as_ref(), times(&template, Part::Events));
+        let events = |max_tokens| lines.section(counter, event_times, max_tokens);
 
+        let (mut said, mut said_share) = (Section::default(), 0);
+        if request.include_buffer && !remembered.said.is_empty() {
+            // Half, and what the events leave over. They are the same whatever the budget, so it never shrinks.
+            let left_over = max_tokens - events(max_tokens).reserved(max_tokens);
+            said_share = left_over.max(max_tokens / 2);
+            said = said_section(remembered.said, counter, times(&template, Part::Said), said_share);
+        }
+        let events = events(max_tokens - said.reserved(said_share));
         Packed {
-            text: fill(&template, &profile.text, &events.text),
+            text: fill(&template, &profile.text, &events.text, &said.text),
             slots_shown: profile.shown,
             slots_left_out: profile.left_out,
             events_shown: events.shown,
             events_left_out: events.left_out,
+            said_shown: said.shown,
+            said_left_out: said.left_out,
         }
     }
 
-    fn event_section(
-        &self,
-        request: &ContextRequest,
-        remembered: &Remembered<'_>,
-        now: Timestamp,
-        times: u32,
-        max_tokens: u32,
-    ) -> Section {
+    /// The prompt in pieces, and the tokens of what is literal in it.
+    fn template<'a>(&self, request: &'a ContextRequest) -> (Cow<'_, [Part<'a>]>, u32) {
+        let frame = if request.include_buffer { &self.buffer_frame } else { &self.frame };
+        let Some(prompt) = &request.custom_prompt else { return (Cow::Borrowed(&frame.parts), frame.tokens) };
+        let mut template = parts(prompt);
+        let tokens = literal_tokens(&template, self.counter.as_ref());
+        if request.include_buffer {
+            // One section for a reader, and so with the edges of one.
+            let with_said = |part| match part {
+                Part::Events => vec![Part::Said, Part::Break, Part::Events],
+                part => vec![part],
+            };
+            template = template.into_iter().flat_map(with_said).collect();
+        }
+        (Cow::Owned(template), tokens)
+    }
+}
+
+/// What the events of a context could show, best first.
+enum EventLines<'a> {
+    Summaries(Vec<String>),
+    Gists(&'a KnownGists, Vec<usize>),
+}
+
+impl<'a> EventLines<'a> {
+    fn new(request: &ContextRequest, remembered: &Remembered<'a>, now: Timestamp) -> Self {
         let since = since(now, request.time_range_in_days);
         let chats = request.chats.as_deref().filter(|chats| !chats.is_empty());
         let search = chats.map(|chats| Search {
@@ -148,22 +202,40 @@ impl Packer {
             since,
         });
         if request.require_event_summary {
-            let summaries = summaries(remembered, search.as_ref(), since);
-            let tokens = |text: &String| self.counter.count(&format!("{text}\n"));
-            return Section::of(&summaries, times, max_tokens, tokens, |shown| shown.join("\n"));
+            return Self::Summaries(summaries(remembered, search.as_ref(), since));
         }
-        let Some(gists) = remembered.gists else { return Section::default() };
-        let places: Vec<usize> = match search {
-            Some(search) => gists.rank(&search, Lending::CONTEXT).into_iter().map(|(at, _)| at).collect(),
-            None => (0..gists.gists.len()).filter(|&at| gists.gists[at].created_at >= since).collect(),
-        };
-        let mut dates = HashSet::new();
-        let tokens = |&at: &usize| {
-            let heading = gists.gists[at].heading().filter(|date| dates.insert(*date));
-            gists.line_tokens[at].saturating_add(heading.map_or(0, |_| gists.date_tokens[at]))
-        };
-        Section::of(&places, times, max_tokens, tokens, |places| by_date(gists, places))
+        let Some(gists) = remembered.gists else { return Self::Summaries(Vec::new()) };
+        Self::Gists(
+            gists,
+            match search {
+                Some(search) => gists.rank(&search, Lending::CONTEXT).into_iter().map(|(at, _)| at).collect(),
+                None => (0..gists.gists.len()).filter(|&at| gists.gists[at].created_at >= since).collect(),
+            },
+        )
     }
+
+    fn section(&self, counter: &dyn TokenCounter, times: u32, max_tokens: u32) -> Section {
+        match self {
+            Self::Summaries(summaries) => {
+                let tokens = |text: &String| counter.count(&format!("{text}\n"));
+                Section::of(summaries, times, max_tokens, tokens, |shown| shown.join("\n"))
+            }
+            Self::Gists(gists, places) => {
+                let mut dates = HashSet::new();
+                let tokens = |&at: &usize| {
+                    let heading = gists.gists[at].heading().filter(|date| dates.insert(*date));
+                    gists.line_tokens[at].saturating_add(heading.map_or(0, |_| gists.date_tokens[at]))
+                };
+                Section::of(places, times, max_tokens, tokens, |places| by_date(gists, places))
+            }
+        }
+    }
+}
+
+/// What was just said, newest first.
+fn said_section(said: &[String], counter: &dyn TokenCounter, times: u32, max_tokens: u32) -> Section {
+    let tokens = |line: &String| counter.count(&format!("{line}\n"));
+    Section::of(said, times, max_tokens, tokens, |shown| shown.join("\n"))
 }
 
 /// The gists under their dates, each date where its first gist stands. Those without a date come before all dates.
@@ -205,6 +277,12 @@ impl Section {
         let fit = fitting(candidates.iter().map(|c| tokens(c).saturating_mul(times)), max_tokens);
         let text = render(&candidates[..fit.lines]);
         Self { text, tokens: fit.tokens, shown: fit.lines, left_out: candidates.len() - fit.lines }
+    }
+
+    /// What others cannot have of its share. A section that is not shown whole keeps what its next line did not fit
+    /// into: were it lent to others, they would have to give it back as soon as the line fits.
+    fn reserved(&self, share: u32) -> u32 {
+        if self.left_out == 0 { self.tokens } else { share }
     }
 }
 
@@ -256,6 +334,9 @@ enum Part<'a> {
     Literal(&'a str),
     Profile,
     Events,
+    Said,
+    /// The line break between what was said and the events, where both are shown.
+    Break,
 }
 
 /// Splits a prompt at the names of the sections.
@@ -283,16 +364,21 @@ fn times(template: &[Part<'_>], part: Part<'static>) -> u32 {
 fn literal_tokens(template: &[Part<'_>], counter: &dyn TokenCounter) -> u32 {
     let tokens = template.iter().map(|part| match part {
         Part::Literal(text) => counter.count(text),
-        Part::Profile | Part::Events => EDGE_TOKENS,
+        Part::Profile | Part::Events | Part::Said => EDGE_TOKENS,
+        // That of the last line before it, which is counted with it.
+        Part::Break => 0,
     });
     tokens.fold(0, u32::saturating_add)
 }
 
-fn fill(template: &[Part<'_>], profile: &str, events: &str) -> String {
+fn fill(template: &[Part<'_>], profile: &str, events: &str, said: &str) -> String {
+    let between = if said.is_empty() || events.is_empty() { "" } else { "\n" };
     let texts = template.iter().map(|part| match part {
         Part::Literal(text) => text,
         Part::Profile => profile,
         Part::Events => events,
+        Part::Said => said,
+        Part::Break => between,
     });
     texts.collect()
 }

@@ -1,4 +1,4 @@
-//! `/users/context`: profile and events as a section of a prompt.
+//! `/users/context`: profile and events, and what was just said, as a section of a prompt.
 
 use memory::context::ContextRequest;
 use serde::Serialize;
@@ -38,6 +38,7 @@ pub(super) async fn get(call: Call) -> Reply<ContextData> {
         require_event_summary: input.flag("require_event_summary", false),
         custom_prompt: input.text("customize_context_prompt").map(str::to_owned),
         fill_window_with_events: input.flag("fill_window_with_events", false),
+        include_buffer: input.flag("include_buffer", false),
     };
     let full_profile = input.flag("full_profile_and_only_search_event", true);
     let topic_limits = input.text("topic_limits_json").map(str::to_owned);
@@ -54,6 +55,7 @@ pub(super) async fn get(call: Call) -> Reply<ContextData> {
 /// Describes the route above.
 pub(super) fn describe() -> Vec<Route> {
     let prompt = "A frame of the client's own; `{profile_section}` and `{event_section}` are put in.";
+    let buffer = "Add what was said and is not processed yet, newest first, within the same limit of tokens.";
     let full = "Show the whole profile, and search only events with chats_str.";
     let route = Route::get("/users/context/{user_id}", "Read the context of a user")
         .says("Profile and events as a section of a prompt. An unknown user has an empty one.")
@@ -76,6 +78,7 @@ pub(super) fn describe() -> Vec<Route> {
         ))
         .parameter(p::text("customize_context_prompt", prompt))
         .parameter(p::flag("full_profile_and_only_search_event", true, full))
-        .parameter(p::flag("fill_window_with_events", false, "Give events what the profile leaves over."));
+        .parameter(p::flag("fill_window_with_events", false, "Give events what the profile leaves over."))
+        .parameter(p::flag("include_buffer", false, buffer));
     vec![route.answers::<ContextData>().errno(400, filter::REFUSED)]
 }

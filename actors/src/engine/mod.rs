@@ -5,6 +5,7 @@ mod blobs;
 mod letters;
 mod projects;
 mod reads;
+mod said;
 mod users;
 mod writes;
 

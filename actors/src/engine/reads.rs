@@ -86,13 +86,15 @@ impl Engine {
     /// Packs a context. One of an unknown user is empty. A chat narrows the profile as in [`Engine::slots`].
     ///
     /// # Errors
-    /// When the store is away.
+    /// When the store is away; with `include_buffer`, also when the journal is.
     pub async fn context(
         &self,
         key: &UserKey,
         mut request: ContextRequest,
         chat: &[Message],
     ) -> Result<String, EngineError> {
+        // Before all that a flush may change: what is committed meanwhile shows twice rather than nowhere.
+        let said = if request.include_buffer { self.said(key, request.max_tokens).await? } else { Vec::new() };
         let profile = self.profile(key).await?;
         if let Some(known) = &profile
             && let Some(narrowed) = self.narrowed(key, &request.filter, known, chat).await?
@@ -109,9 +111,10 @@ impl Engine {
             Vec::new()
         };
         let (engine, now) = (self.clone(), self.now());
-        let lines = events.len() + gists.as_ref().map_or(0, |gists| gists.gists.len());
+        let lines = said.len() + events.len() + gists.as_ref().map_or(0, |gists| gists.gists.len());
         offload(lines, move || {
-            let remembered = Remembered { profile: profile.as_deref(), gists: gists.as_deref(), events: &events };
+            let (profile, gists) = (profile.as_deref(), gists.as_deref());
+            let remembered = Remembered { profile, gists, events: &events, said: &said };
             engine.0.packer.pack(&request, &remembered, now).text
         })
         .await

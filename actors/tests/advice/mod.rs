@@ -131,6 +131,7 @@ async fn a_chat_narrows_the_profile_of_a_context() {
         require_event_summary: false,
         custom_prompt: Some("{profile_section}".into()),
         fill_window_with_events: false,
+        include_buffer: false,
     };
     let narrowed = world.engine.context(&user, request(), &chat(&["a nurse"])).await.unwrap();
     assert_eq!(narrowed, "- work::s: nurse");

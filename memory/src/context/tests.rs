@@ -21,6 +21,7 @@ fn request(max_tokens: u32) -> ContextRequest {
         require_event_summary: false,
         custom_prompt: None,
         fill_window_with_events: false,
+        include_buffer: false,
     }
 }
 
@@ -65,8 +66,17 @@ fn gists(gists: &[(&str, Option<&str>, i64)]) -> KnownGists {
 }
 
 fn pack(request: &ContextRequest, profile: &KnownProfile, gists: &KnownGists) -> Packed {
-    let remembered = Remembered { profile: Some(profile), gists: Some(gists), events: &[] };
+    pack_said(request, profile, gists, &[])
+}
+
+fn pack_said(request: &ContextRequest, profile: &KnownProfile, gists: &KnownGists, said: &[String]) -> Packed {
+    let remembered = Remembered { profile: Some(profile), gists: Some(gists), events: &[], said };
     Packer::new(Arc::new(WordCounter)).pack(request, &remembered, now())
+}
+
+/// Lines of what was said, of four words each.
+fn said(lines: usize) -> Vec<String> {
+    (0..lines).map(|n| format!("- user: line {n}")).collect()
 }
 
 fn chat(words: &str) -> Option<Vec<String>> {
@@ -206,7 +216,7 @@ fn summaries_show_whole_events() {
     };
     let events =
         [event(0, Some("A new bike\n\n- red bike\n- fast"), 1), event(1, Some("- met Ann"), 2), event(2, None, 3)];
-    let remembered = Remembered { profile: None, gists: Some(&gists), events: &events };
+    let remembered = Remembered { profile: None, gists: Some(&gists), events: &events, said: &[] };
     let shown = |chats, max_tokens| {
         let request = ContextRequest { require_event_summary: true, chats, ..request(max_tokens) };
         let packed = Packer::new(Arc::new(WordCounter)).pack(&request, &remembered, now());
@@ -218,17 +228,76 @@ fn summaries_show_whole_events() {
     assert_eq!(shown(None, FRAME_WORDS + 8), (String::new(), 0, 2), "an event is shown whole or not at all");
 }
 
+#[test]
+fn what_was_just_said_is_shown_when_asked_for() {
+    let (profile, gists, said) = (profile(&["nurse"]), gists(&[("likes tea", None, 1)]), said(2));
+    let without = pack_said(&request(500), &profile, &gists, &said);
+    assert_eq!((&without, without.said_left_out), (&pack(&request(500), &profile, &gists), 0));
+
+    let asked = ContextRequest { include_buffer: true, ..request(500) };
+    let packed = pack_said(&asked, &profile, &gists, &said);
+    let section = "## Just said, newest first\n- user: line 0\n- user: line 1\n";
+    assert_eq!(packed.text, without.text.clone() + section);
+    assert_eq!((packed.said_shown, packed.said_left_out), (2, 0));
+    let none = pack_said(&asked, &profile, &gists, &[]);
+    assert_eq!(none.text, without.text + "## Just said, newest first\n\n");
+
+    let events = ContextRequest { require_event_summary: true, ..asked };
+    assert!(pack_said(&events, &profile, &gists, &said).text.ends_with(section));
+}
+
+#[test]
+fn what_was_just_said_has_half_of_the_events_share_or_what_they_leave() {
+    let heading = 5;
+    // Gists are lines of three words, what was said of four; 40 words to share.
+    let shown = |events: usize, lines: usize| {
+        let max_tokens = FRAME_WORDS + heading + 3 * EDGE_TOKENS + 40;
+        let request = ContextRequest { include_buffer: true, fill_window_with_events: true, ..request(max_tokens) };
+        let packed = pack_said(&request, &profile(&[]), &gists(&vec![("b c", None, 1); events]), &said(lines));
+        assert_eq!(
+            (packed.said_shown + packed.said_left_out, packed.events_shown + packed.events_left_out),
+            (lines, events)
+        );
+        (packed.events_shown, packed.said_shown)
+    };
+    assert_eq!(shown(50, 50), (6, 5), "each has half");
+    assert_eq!(shown(2, 50), (2, 8), "what events leave over");
+    assert_eq!(shown(50, 2), (10, 2), "what was said leaves the rest over");
+    assert_eq!(shown(0, 50), (0, 10));
+    assert_eq!(shown(50, 0), (13, 0));
+}
+
+#[test]
+fn in_a_custom_prompt_it_stands_at_the_head_of_the_events() {
+    let gists = gists(&[("tea", None, 1)]);
+    let text = |prompt: &str, lines, gists: &KnownGists| {
+        let custom_prompt = Some(prompt.into());
+        let request = ContextRequest { include_buffer: true, custom_prompt, ..request(500) };
+        pack_said(&request, &profile(&["nurse"]), gists, &said(lines)).text
+    };
+    let prompt = "<{event_section}>|{profile_section}";
+    assert_eq!(text(prompt, 2, &gists), "<- user: line 0\n- user: line 1\n- tea>|- topic::sub: nurse");
+    assert_eq!(text(prompt, 0, &gists), "<- tea>|- topic::sub: nurse");
+    assert_eq!(text(prompt, 1, &self::gists(&[])), "<- user: line 0>|- topic::sub: nurse");
+    assert_eq!(text("{profile_section}", 1, &gists), "- topic::sub: nurse");
+    assert_eq!(text("{event_section}|{event_section}", 1, &gists).matches("- user: line 0\n- tea").count(), 2);
+}
+
 /// What varies from one packing to the next.
 fn requests() -> impl Strategy<Value = ContextRequest> {
     let prompt = prop::option::of("(A |\\{profile_section\\} |\\{event_section\\} ){0,4}");
-    (0.01..=1.0_f64, any::<bool>(), prop::option::of("([a-d] ){0,3}"), -0.2..1.2_f64, prompt).prop_map(
-        |(profile_event_ratio, fill_window_with_events, chats, threshold, custom_prompt)| ContextRequest {
-            profile_event_ratio,
-            fill_window_with_events,
-            chats: chats.map(|words| vec![words]),
-            threshold,
-            custom_prompt,
-            ..request(0)
+    let flags = (any::<bool>(), any::<bool>());
+    (0.01..=1.0_f64, flags, prop::option::of("([a-d] ){0,3}"), -0.2..1.2_f64, prompt).prop_map(
+        |(profile_event_ratio, (fill_window_with_events, include_buffer), chats, threshold, custom_prompt)| {
+            ContextRequest {
+                profile_event_ratio,
+                fill_window_with_events,
+                include_buffer,
+                chats: chats.map(|words| vec![words]),
+                threshold,
+                custom_prompt,
+                ..request(0)
+            }
         },
     )
 }
@@ -241,6 +310,7 @@ proptest! {
     fn budgets_are_kept_and_larger_ones_lose_nothing(
         slots in prop::collection::vec("([a-d] ){0,12}", 0..6),
         lines in prop::collection::vec(("([a-d] ){0,12}", prop::option::of("2023-0[1-3]")), 0..10),
+        said in prop::collection::vec("- s: ([a-d] ){0,12}", 0..8),
         request in requests(),
         directions in prop::collection::vec((-9_i8..9, -9_i8..9), 0..12),
     ) {
@@ -252,13 +322,15 @@ proptest! {
         let gists = gists(&lines);
         let ids: Vec<GistId> = gists.gists.iter().map(|gist| gist.id).collect();
         let gists = gists.with_vectors(ids.into_iter().zip(vectors).collect());
-        let frame = WordCounter.count(&pack(&request, &profile, &gists).text);
+        let frame = WordCounter.count(&pack_said(&request, &profile, &gists, &said).text);
         let mut before = Packed::default();
         for max_tokens in 0..220 {
-            let packed = pack(&ContextRequest { max_tokens, ..request.clone() }, &profile, &gists);
+            let packed = pack_said(&ContextRequest { max_tokens, ..request.clone() }, &profile, &gists, &said);
             prop_assert!(WordCounter.count(&packed.text) <= max_tokens.max(frame));
             prop_assert!(packed.slots_shown >= before.slots_shown, "at {}", max_tokens);
             prop_assert!(packed.events_shown >= before.events_shown, "at {}", max_tokens);
+            prop_assert!(packed.said_shown >= before.said_shown, "at {}", max_tokens);
+            prop_assert!(request.include_buffer || packed.said_shown == 0);
             for line in before.text.lines().filter(|line| !line.is_empty()) {
                 let count = |text: &str| text.lines().filter(|l| *l == line).count();
                 prop_assert!(request.custom_prompt.is_some() || count(&packed.text) >= count(&before.text));

@@ -22,3 +22,4 @@ pub use quote::{Quoted, quote};
 pub use read::Unreadable;
 pub use request::{Language, Line, Policy, Request, TagSpec, lines_of, parts_of};
 pub use transcript::{Speakers, plain_line};
+pub(crate) use transcript::{plain_name, speaker};

@@ -90,15 +90,33 @@ fn word(role: Role) -> &'static str {
     }
 }
 
-/// The name to show for a line: one line without colon and brackets, and no role that is not the line's.
+/// The name to show for a line: one that [`name`] lets through, and that tells its bearer from the others.
 fn alias(line: &Line, shared: &HashSet<String>) -> Option<String> {
-    let name = line.alias.as_ref()?.replace([':', '：', '[', ']'], " ");
+    let name = name(Some(line.role), line.alias.as_deref()?)?;
+    (!shared.contains(&name.to_lowercase())).then_some(name)
+}
+
+/// A name as it may stand before a text: one line without colon and brackets, and no role but the bearer's own.
+fn name(bearer: Option<Role>, name: &str) -> Option<String> {
+    let name = name.replace([':', '：', '[', ']'], " ");
     let name = plain_line(&name).split_whitespace().collect::<Vec<_>>().join(" ");
     let name: String = name.chars().take(MAX_ALIAS_CHARS).collect::<String>().trim_end().to_owned();
     let lower = name.to_lowercase();
-    let pretends = |(role, words): &(Option<Role>, &[&str])| *role != Some(line.role) && words.contains(&&*lower);
-    let deceives = name.is_empty() || ROLE_WORDS.iter().any(pretends) || shared.contains(&lower);
-    (!deceives).then_some(name)
+    let is_bearers = |role: Option<Role>| role.is_some() && role == bearer;
+    let pretends = |(role, words): &(Option<Role>, &[&str])| !is_bearers(*role) && words.contains(&&*lower);
+    (!name.is_empty() && !ROLE_WORDS.iter().any(pretends)).then_some(name)
+}
+
+/// Who said a message, as it may stand before it: the name, when there is one that deceives nobody, else `user` or
+/// `assistant`.
+pub(crate) fn speaker(role: Role, alias: Option<&str>) -> String {
+    alias.and_then(|alias| name(Some(role), alias)).unwrap_or_else(|| word(role).to_owned())
+}
+
+/// The name of somebody whose role is unknown, as it may stand before a text. None when there is none or it pretends to
+/// be a role.
+pub(crate) fn plain_name(text: &str) -> Option<String> {
+    name(None, text)
 }
 
 /// A text as it may stand in a prompt: on one line, with nothing hidden in it and no control token whole. The rest is

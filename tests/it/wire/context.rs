@@ -29,6 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
         slot("work", "engineer"),
     ];
     cases.extend(packing());
+    cases.extend(just_said());
     cases.extend(checking());
     cases
 }
@@ -64,6 +65,34 @@ fn packing() -> Vec<Case> {
         get("another name stays", "customize_context_prompt=P%3A%7Bfoo%7D").data(context("P:{foo}")),
         get("nothing is evaluated", "customize_context_prompt=%7Bprofile_section.__class__%7D")
             .data(context("{profile_section.__class__}")),
+    ]
+}
+
+/// What waits in the buffer is shown when it is asked for, and once it is flushed it is not in the buffer any more.
+fn just_said() -> Vec<Case> {
+    let only = "customize_context_prompt=%3C%7Bevent_section%7D%3E";
+    let message = |alias: Value, content: &str| json!({"role": "user", "alias": alias, "content": content});
+    let insert = |messages: Value| {
+        let body = json!({"blob_type": "chat", "blob_data": {"messages": messages}});
+        case("a message", "POST", "/blobs/insert/{user}").json(body)
+    };
+    let asked = |name| get(name, &format!("include_buffer=true&{only}"));
+    vec![
+        asked("nothing was said").data(context("<>")),
+        insert(json!([message(json!(null), "I moved\nto Oslo."), message(json!("Ann"), "I love it.")])),
+        insert(json!([message(json!(null), "See you!")])),
+        get("not asked for", only).data(context("<>")),
+        get("asked not to", &format!("include_buffer=false&{only}")).data(context("<>")),
+        asked("just said").data(context("<- user: See you!\n- Ann: I love it.\n- user: I moved to Oslo.>")),
+        get("just said, in the frame", "include_buffer=true")
+            .data(context("$text:## Just said, newest first\n- user: See you!\n- Ann:")),
+        get("no frame of it", "").data(context("$start:# About the user")),
+        case("of nobody, just said", "GET", format!("/users/context/{{nobody}}?include_buffer=true&{only}"))
+            .data(context("<>")),
+        get("no flag", "include_buffer=maybe").problems(json!([["bool_parsing", ["query", "include_buffer"]]])),
+        case("flush", "POST", "/users/buffer/{user}/chat?wait_process=true"),
+        asked("flushed").data(context("$text:Oslo")),
+        get("flushed, in the frame", "include_buffer=true").data(context("$text:## Just said, newest first\n\n")),
     ]
 }
 
