@@ -40,7 +40,9 @@ fn packing() -> Vec<Case> {
         case("of nobody", "GET", "/users/context/{nobody}").data(context("$text:")),
         get("profile", "").data(context("$text:engineer")),
         get("small", "max_token_size=100").data(context("$text:engineer")),
-        get("smaller than the frame", "max_token_size=50").data(context("$start:---")),
+        get("smaller than the frame", "max_token_size=20").data(context(
+            "# About the user (background; use where it helps)\n## Profile\n\n## Events by day told [day it happened]\n\n",
+        )),
         get("nothing fits", &format!("max_token_size=0&{only}")).data(context("$start:<")),
         get("profile alone", "profile_event_ratio=1").data(context("$text:sushi")),
         get("one topic", "only_topics=interest&prefer_topics=interest").data(context("$text:sushi")),
