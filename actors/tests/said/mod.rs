@@ -111,6 +111,27 @@ async fn all_kinds_stand_in_order_of_their_coming() {
 }
 
 #[actix::test]
+async fn what_is_flushed_between_the_reads_is_not_lost() {
+    let world = world();
+    let user = world.user().await;
+    let BlobData::Chat { messages } = chat("early").data else { panic!("no chat") };
+    // Enough of them that their gists are counted on another thread.
+    let many = Blob { data: BlobData::Chat { messages: vec![messages[0].clone(); 300] }, ..chat("") };
+    world.engine.insert(&user, BlobId(world.engine.fresh_id()), many, false).await.unwrap();
+    world.engine.flush(&user, Chat, true).await.unwrap();
+    world.insert(&user, "later").await.unwrap();
+
+    let (entered, go_on) = world.counter.hold_once();
+    let (engine, key) = (world.engine.clone(), user.clone());
+    let reading = actix::spawn(async move { engine.context(&key, request(true), &[]).await.unwrap() });
+    entered.await.unwrap();
+    world.engine.flush(&user, Chat, true).await.unwrap();
+    go_on.send(()).unwrap();
+    let read = reading.await.unwrap();
+    assert!(read.contains("later"), "{read}");
+}
+
+#[actix::test]
 async fn what_cannot_be_read_is_skipped() {
     let world = world();
     let user = world.user().await;
@@ -134,8 +155,13 @@ async fn a_buffer_of_any_size_is_read_in_part_from_its_newest_end() {
         world.journal.append(&owner, &blob).await.unwrap();
     }
     let large = ContextRequest { max_tokens: 1_000_000, ..request(true) };
-    let shown = world.engine.context(&user, large, &[]).await.unwrap();
+    let shown = world.engine.context(&user, large.clone(), &[]).await.unwrap();
     assert_eq!((shown.lines().next(), shown.lines().count()), (Some("- user: 1099"), 1_000));
+
+    let (other, BlobData::Chat { messages }) = (world.user().await, chat("x").data) else { panic!("no chat") };
+    let long = Blob { data: BlobData::Chat { messages: vec![messages[0].clone(); 1_100] }, ..chat("") };
+    world.engine.insert(&other, BlobId(world.engine.fresh_id()), long, false).await.unwrap();
+    assert_eq!(world.engine.context(&other, large, &[]).await.unwrap().lines().count(), 1_000);
     let small = ContextRequest { max_tokens: 20, ..request(true) };
     assert_eq!(world.engine.context(&user, small, &[]).await.unwrap().lines().next(), Some("- user: 1099"));
 }
