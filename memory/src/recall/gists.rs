@@ -144,7 +144,7 @@ impl KnownGists {
     /// own: shares keep a threshold's meaning ("at least a fifth as good as the best") from a query of one word to
     /// one of three long messages, of which no gist covers more than a small part. Where the meaning of the query is
     /// known, the score is the mean of that share and of the cosine, stretched from 0 for the farthest gist to 1 for the
-    /// nearest. A sum of scores found more than a fusion of ranks did on the conversations of [`Lending::CONTEXT`].
+    /// nearest. A sum of scores found more than a fusion of ranks did on the conversations of `Lending::CONTEXT`.
     pub fn search(&self, search: &Search) -> Vec<Hit> {
         let hit = |(at, similarity): (usize, f64)| Hit { gist: self.gists[at].clone(), similarity };
         self.rank(search, Lending::NONE).into_iter().map(hit).collect()
