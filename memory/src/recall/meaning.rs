@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::event::Gist;
 use crate::ids::GistId;
-use crate::search::{Vector, dot, length};
+use crate::search::{Vector, cosine, length};
 
 /// The vectors of gists, one after the other in one piece of memory.
 #[derive(Debug)]
@@ -66,10 +66,8 @@ impl Meanings {
         first..=last
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a cosine needs no 32 bits")]
     fn cosine(&self, at: usize, other: &[i8], other_length: f32) -> f32 {
-        let lengths = self.lengths[at] * other_length;
-        if lengths > 0.0 { dot(self.vector(at), other) as f32 / lengths } else { 0.0 }
+        cosine((self.vector(at), self.lengths[at]), (other, other_length))
     }
 
     fn wide_length(&self, at: usize) -> f32 {

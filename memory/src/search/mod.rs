@@ -7,4 +7,4 @@ mod vector;
 pub use bm25::{Bm25, Match};
 pub use terms::terms;
 pub use vector::Vector;
-pub(crate) use vector::{dot, length};
+pub(crate) use vector::{cosine, length};

@@ -42,10 +42,7 @@ impl Vector {
         if self.0.len() != other.0.len() {
             return 0.0;
         }
-        let lengths = length(&self.0) * length(&other.0);
-        #[expect(clippy::cast_precision_loss, reason = "a cosine needs no 32 bits")]
-        let product = dot(&self.0, &other.0) as f32;
-        product / lengths
+        cosine((&self.0, length(&self.0)), (&other.0, length(&other.0)))
     }
 }
 
@@ -55,9 +52,16 @@ pub(crate) fn length(numbers: &[i8]) -> f32 {
     (dot(numbers, numbers) as f32).sqrt()
 }
 
+/// The cosine of two vectors of one dimension, each with its [`length`]; 0 when one has none.
+#[expect(clippy::cast_precision_loss, reason = "a cosine needs no 32 bits")]
+pub(crate) fn cosine((a, a_length): (&[i8], f32), (b, b_length): (&[i8], f32)) -> f32 {
+    let lengths = a_length * b_length;
+    if lengths > 0.0 { dot(a, b) as f32 / lengths } else { 0.0 }
+}
+
 /// The dot product of two vectors of one dimension: 130,000 dimensions at most, more than any model has. Written so that
 /// the compiler makes vector instructions of it.
-pub(crate) fn dot(a: &[i8], b: &[i8]) -> i32 {
+fn dot(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
 }
 
