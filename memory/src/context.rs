@@ -1,21 +1,27 @@
 //! The context: a prompt section of profile and events that fits a token budget.
 
+mod explain;
 mod said;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::event::Event;
 use crate::ids::EventId;
 use crate::ports::TokenCounter;
-use crate::recall::{KnownGists, KnownProfile, Lending, ProfileFilter, Search, chat_query, date_line, fitting};
+use crate::recall::{
+    Hit, KnownGists, KnownProfile, Lending, Period, ProfileFilter, Ranking, Search, Tally, TimeRange, chat_query,
+    date_line, fitting,
+};
 use crate::search::Vector;
 use crate::text::one_line;
 
-pub use said::{SAID_LINE_TOKENS, said_lines};
+pub use explain::{Explained, Explanation, Line, Origin};
+pub use said::{SAID_LINE_TOKENS, SaidLine, said_lines};
 
 /// Where a prompt wants the lines of the profile.
 const PROFILE_SECTION: &str = "{profile_section}";
@@ -53,10 +59,14 @@ pub struct ContextRequest {
     pub chats: Option<Vec<String>>,
     /// What the chat means ([`chat_query`] of it), if that is known.
     pub meaning: Option<Vector>,
+    /// The day on which it is asked, for the words that count from it ("last summer"), if that is known.
+    pub asked_on: Option<Date>,
     /// Gists below this similarity are left out.
     pub threshold: f64,
     /// Only gists stored within these days.
     pub time_range_in_days: u32,
+    /// Only gists of what happened in this period.
+    pub happened: Period,
     /// Show the summaries of events rather than single gists.
     pub require_event_summary: bool,
     /// A prompt with {profile_section} and {event_section}. Anything else in it is literal; its tokens count, too.
@@ -77,7 +87,7 @@ pub struct Remembered<'a> {
     /// The events, newest first. Needed for `require_event_summary` only.
     pub events: &'a [Event],
     /// What was said and no flush has processed yet ([`said_lines`]), newest first. Needed for `include_buffer` only.
-    pub said: &'a [String],
+    pub said: &'a [SaidLine],
 }
 
 /// A context, and what the budget did to it.
@@ -136,34 +146,47 @@ impl Packer {
     /// Each section shows a prefix of what it could show, and no budget shrinks when `max_tokens` grows: a larger
     /// context never lacks a line of a smaller one.
     pub fn pack(&self, request: &ContextRequest, remembered: &Remembered<'_>, now: Timestamp) -> Packed {
+        self.layout(request, remembered, now).packed()
+    }
+
+    /// Packs in the same way, and tells how it came to that.
+    pub fn explain(
+        &self,
+        request: &ContextRequest,
+        remembered: &Remembered<'_>,
+        now: Timestamp,
+    ) -> (Packed, Explanation) {
+        let layout = self.layout(request, remembered, now);
+        let packed = layout.packed();
+        let explanation = layout.explained(request, remembered, &packed, self.counter.as_ref());
+        (packed, explanation)
+    }
+
+    fn layout<'a>(
+        &'a self,
+        request: &'a ContextRequest,
+        remembered: &Remembered<'a>,
+        now: Timestamp,
+    ) -> Layout<'a> {
         let (template, frame_tokens) = self.template(request);
         let body = request.max_tokens.saturating_sub(frame_tokens);
         let share = profile_share(request).min(body);
-        let profile = profile_section(request, remembered, times(&template, Part::Profile), share);
-
+        let slots = remembered.profile.map_or(Vec::new(), |known| request.filter.by_topic(known));
+        let profile = profile_section(&slots, remembered, times(&template, Part::Profile), share);
         let most = if request.fill_window_with_events { u32::MAX } else { request.max_tokens - profile_share(request) };
-        let max_tokens = most.min(body - profile.reserved(share));
+        let max_tokens = most.min(body - profile.reserved());
         let lines = EventLines::new(request, remembered, now);
         let (counter, event_times) = (self.counter.as_ref(), times(&template, Part::Events));
         let events = |max_tokens| lines.section(counter, event_times, max_tokens);
-
-        let (mut said, mut said_share) = (Section::default(), 0);
+        let mut said = Section::default();
         if request.include_buffer && !remembered.said.is_empty() {
             // Half, and what the events leave over. They are the same whatever the budget, so it never shrinks.
-            let left_over = max_tokens - events(max_tokens).reserved(max_tokens);
-            said_share = left_over.max(max_tokens / 2);
-            said = said_section(remembered.said, counter, times(&template, Part::Said), said_share);
+            let left_over = max_tokens - events(max_tokens).reserved();
+            let share = left_over.max(max_tokens / 2);
+            said = said_section(remembered.said, counter, times(&template, Part::Said), share);
         }
-        let events = events(max_tokens - said.reserved(said_share));
-        Packed {
-            text: fill(&template, &profile.text, &events.text, &said.text),
-            slots_shown: profile.shown,
-            slots_left_out: profile.left_out,
-            events_shown: events.shown,
-            events_left_out: events.left_out,
-            said_shown: said.shown,
-            said_left_out: said.left_out,
-        }
+        let events = events(max_tokens - said.reserved());
+        Layout { template, frame_tokens, slots, profile, lines, events, said }
     }
 
     /// The prompt in pieces, and the tokens of what is literal in it.
@@ -184,71 +207,103 @@ impl Packer {
     }
 }
 
+/// What goes where in a context.
+struct Layout<'a> {
+    template: Cow<'a, [Part<'a>]>,
+    frame_tokens: u32,
+    /// The places of the slots that the filters let through.
+    slots: Vec<usize>,
+    profile: Section,
+    lines: EventLines<'a>,
+    events: Section,
+    said: Section,
+}
+
+impl Layout<'_> {
+    fn packed(&self) -> Packed {
+        let Self { template, profile, events, said, .. } = self;
+        Packed {
+            text: fill(template, &profile.text, &events.text, &said.text),
+            slots_shown: profile.shown,
+            slots_left_out: profile.left_out,
+            events_shown: events.shown,
+            events_left_out: events.left_out,
+            said_shown: said.shown,
+            said_left_out: said.left_out,
+        }
+    }
+}
+
 /// What the events of a context could show, best first.
 enum EventLines<'a> {
-    Summaries(Vec<String>),
-    Gists(&'a KnownGists, Vec<usize>),
+    Summaries(Vec<Summary>, Tally),
+    Gists(&'a KnownGists, Ranking),
+}
+
+/// The lines of an event's summary, and the gist by which a search found it.
+struct Summary {
+    event: EventId,
+    hit: Option<Hit>,
+    text: String,
 }
 
 impl<'a> EventLines<'a> {
     fn new(request: &ContextRequest, remembered: &Remembered<'a>, now: Timestamp) -> Self {
-        let since = since(now, request.time_range_in_days);
+        let range = TimeRange { stored_since: since(now, request.time_range_in_days), happened: request.happened };
         let chats = request.chats.as_deref().filter(|chats| !chats.is_empty());
         let search = chats.map(|chats| Search {
             query: chat_query(chats),
+            asked_on: request.asked_on,
             meaning: request.meaning.clone(),
             topk: u32::MAX,
             threshold: request.threshold,
-            since,
+            range,
         });
-        if request.require_event_summary {
-            return Self::Summaries(summaries(remembered, search.as_ref(), since));
+        let Some(gists) = remembered.gists else { return Self::Summaries(Vec::new(), Tally::default()) };
+        match search {
+            search if request.require_event_summary => summaries(gists, remembered.events, search.as_ref(), &range),
+            Some(search) => Self::Gists(gists, gists.rank(&search, Lending::CONTEXT)),
+            None => Self::Gists(gists, gists.newest(&range)),
         }
-        let Some(gists) = remembered.gists else { return Self::Summaries(Vec::new()) };
-        Self::Gists(
-            gists,
-            match search {
-                Some(search) => gists.rank(&search, Lending::CONTEXT).into_iter().map(|(at, _)| at).collect(),
-                None => (0..gists.gists.len()).filter(|&at| gists.gists[at].created_at >= since).collect(),
-            },
-        )
     }
 
     fn section(&self, counter: &dyn TokenCounter, times: u32, max_tokens: u32) -> Section {
         match self {
-            Self::Summaries(summaries) => {
-                let tokens = |text: &String| counter.count(&format!("{text}\n"));
-                Section::of(summaries, times, max_tokens, tokens, |shown| shown.join("\n"))
+            Self::Summaries(summaries, _) => {
+                let tokens = |summary: &Summary| counter.count(&format!("{}\n", summary.text));
+                let text = |shown: &[Summary]| shown.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join("\n");
+                Section::of(summaries, times, max_tokens, tokens, text)
             }
-            Self::Gists(gists, places) => {
+            Self::Gists(gists, ranking) => {
                 let mut dates = HashSet::new();
-                let tokens = |&at: &usize| {
-                    let heading = gists.gists[at].heading().filter(|date| dates.insert(*date));
-                    gists.line_tokens[at].saturating_add(heading.map_or(0, |_| gists.date_tokens[at]))
+                let tokens = |&(at, _): &(usize, f64)| {
+                    let heading = gists.gist(at).heading().filter(|date| dates.insert(*date));
+                    gists.line_tokens(at).saturating_add(heading.map_or(0, |_| gists.date_tokens(at)))
                 };
-                Section::of(places, times, max_tokens, tokens, |places| by_date(gists, places))
+                Section::of(&ranking.hits, times, max_tokens, tokens, |hits| by_date(gists, hits))
             }
         }
     }
 }
 
 /// What was just said, newest first.
-fn said_section(said: &[String], counter: &dyn TokenCounter, times: u32, max_tokens: u32) -> Section {
-    let tokens = |line: &String| counter.count(&format!("{line}\n"));
-    Section::of(said, times, max_tokens, tokens, |shown| shown.join("\n"))
+fn said_section(said: &[SaidLine], counter: &dyn TokenCounter, times: u32, max_tokens: u32) -> Section {
+    let tokens = |line: &SaidLine| counter.count(&format!("{}\n", line.text));
+    let text = |shown: &[SaidLine]| shown.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n");
+    Section::of(said, times, max_tokens, tokens, text)
 }
 
 /// The gists under their dates, each date where its first gist stands. Those without a date come before all dates.
-fn by_date(gists: &KnownGists, places: &[usize]) -> String {
+fn by_date(gists: &KnownGists, hits: &[(usize, f64)]) -> String {
     let mut days: Vec<Vec<Cow<'_, str>>> = vec![Vec::new()];
     let mut day_of: HashMap<Option<&str>, usize> = HashMap::from([(None, 0)]);
-    for &at in places {
-        let heading = gists.gists[at].heading();
+    for &(at, _) in hits {
+        let heading = gists.gist(at).heading();
         let day = *day_of.entry(heading).or_insert_with(|| {
             days.push(vec![date_line(heading.unwrap_or_default()).into()]);
             days.len() - 1
         });
-        days[day].push((&*gists.lines[at]).into());
+        days[day].push(gists.line(at).into());
     }
     days.concat().join("\n")
 }
@@ -257,6 +312,8 @@ fn by_date(gists: &KnownGists, places: &[usize]) -> String {
 #[derive(Default)]
 struct Section {
     text: String,
+    /// Its share of the budget.
+    max_tokens: u32,
     tokens: u32,
     shown: usize,
     left_out: usize,
@@ -272,25 +329,24 @@ impl Section {
         render: impl FnOnce(&[T]) -> String,
     ) -> Self {
         if times == 0 {
-            return Self::default();
+            return Self { max_tokens, ..Self::default() };
         }
         let fit = fitting(candidates.iter().map(|c| tokens(c).saturating_mul(times)), max_tokens);
         let text = render(&candidates[..fit.lines]);
-        Self { text, tokens: fit.tokens, shown: fit.lines, left_out: candidates.len() - fit.lines }
+        Self { text, max_tokens, tokens: fit.tokens, shown: fit.lines, left_out: candidates.len() - fit.lines }
     }
 
     /// What others cannot have of its share. A section that is not shown whole keeps what its next line did not fit
     /// into: were it lent to others, they would have to give it back as soon as the line fits.
-    fn reserved(&self, share: u32) -> u32 {
-        if self.left_out == 0 { self.tokens } else { share }
+    fn reserved(&self) -> u32 {
+        if self.left_out == 0 { self.tokens } else { self.max_tokens }
     }
 }
 
-fn profile_section(request: &ContextRequest, remembered: &Remembered<'_>, times: u32, max_tokens: u32) -> Section {
-    let Some(known) = remembered.profile else { return Section::default() };
-    let places = request.filter.by_topic(known);
+fn profile_section(slots: &[usize], remembered: &Remembered<'_>, times: u32, max_tokens: u32) -> Section {
+    let Some(known) = remembered.profile else { return Section { max_tokens, ..Section::default() } };
     let lines = |places: &[usize]| places.iter().map(|&at| &*known.lines[at]).collect::<Vec<_>>();
-    Section::of(&places, times, max_tokens, |&at| known.line_tokens[at], |places| lines(places).join("\n"))
+    Section::of(slots, times, max_tokens, |&at| known.line_tokens[at], |places| lines(places).join("\n"))
 }
 
 /// The whole tokens of the profile's share.
@@ -306,18 +362,24 @@ fn since(now: Timestamp, days: u32) -> Timestamp {
 }
 
 /// The summaries of the events that fit the search, best first, or else of the newest.
-fn summaries(remembered: &Remembered<'_>, search: Option<&Search>, since: Timestamp) -> Vec<String> {
-    let events = remembered.events.iter();
-    let chosen: Vec<&Event> = match (search, remembered.gists) {
-        (None, _) => events.filter(|event| event.created_at >= since).collect(),
-        (Some(_), None) => Vec::new(),
-        (Some(search), Some(gists)) => {
-            let by_id: HashMap<EventId, &Event> = events.map(|event| (event.id, event)).collect();
-            let found = gists.search_events(search);
-            found.into_iter().filter_map(|(id, _)| by_id.get(&id).copied()).collect()
-        }
+fn summaries<'a>(
+    gists: &KnownGists,
+    events: &[Event],
+    search: Option<&Search>,
+    range: &TimeRange,
+) -> EventLines<'a> {
+    let line = |event: &Event, hit| Some(Summary { event: event.id, hit, text: summary(event)? });
+    let Some(search) = search else {
+        let ranking = gists.newest(range);
+        let happened: HashSet<EventId> = ranking.hits.iter().map(|&(at, _)| gists.gist(at).event_id).collect();
+        let is_in = |event: &&Event| range.happened.is_open() || happened.contains(&event.id);
+        let newest = events.iter().filter(|event| event.created_at >= range.stored_since).filter(is_in);
+        return EventLines::Summaries(newest.filter_map(|event| line(event, None)).collect(), ranking.tally);
     };
-    chosen.into_iter().filter_map(summary).collect()
+    let by_id: HashMap<EventId, &Event> = events.iter().map(|event| (event.id, event)).collect();
+    let found = gists.search_events(search);
+    let lines = found.events.into_iter().filter_map(|(id, hit)| line(by_id.get(&id)?, Some(hit)));
+    EventLines::Summaries(lines.collect(), found.tally)
 }
 
 /// The lines of an event's summary, each as one of a list. None when there is nothing to show.

@@ -1,8 +1,10 @@
 //! Recall: what is known of a user as immutable snapshots, and how parts of it are chosen.
 
+mod fusion;
 mod gists;
 mod meaning;
 mod relevance;
+mod search;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::OnceLock;
@@ -14,9 +16,10 @@ use crate::ports::TokenCounter;
 use crate::profile::{Profile, Slot, SlotName};
 use crate::text::one_line;
 
-pub use gists::{CHAT_QUERY_MESSAGES, Hit, KnownGists, Search, chat_query, embeddable, gist_line};
-pub(crate) use gists::{Lending, date_line};
+pub use gists::{CHAT_QUERY_MESSAGES, KnownGists, chat_query, embeddable, gist_line};
+pub(crate) use gists::{Lending, Ranking, date_line};
 pub use relevance::relevant;
+pub use search::{Found, FoundEvents, Hit, Period, Scores, Search, Tally, TimeRange};
 
 /// A profile with its lines and their token counts. Never changes: share it as an `Arc`.
 #[derive(Debug)]
@@ -110,6 +113,19 @@ impl ProfileFilter {
         chosen
     }
 
+    /// Which slots the topic filters keep away, each counted once: where it was left out first.
+    pub fn tally(&self, known: &KnownProfile) -> SlotTally {
+        let all = known.profile.slots.len();
+        let chosen = Self { only_slots: self.only_slots.clone(), ..Self::default() }.by_topic(known).len();
+        let no_limits = Self { max_subtopic_size: None, topic_limits: BTreeMap::new(), ..self.clone() };
+        let of_topics = no_limits.by_topic(known).len();
+        SlotTally {
+            not_chosen: all - chosen,
+            other_topics: chosen - of_topics,
+            beyond_topic: of_topics - self.by_topic(known).len(),
+        }
+    }
+
     /// The places of the slots that the topic filters let through, in order, whatever their number and tokens.
     pub(crate) fn by_topic(&self, known: &KnownProfile) -> Vec<usize> {
         let only: Vec<String> = self.only_topics.iter().map(|t| normal(t)).collect();
@@ -137,6 +153,17 @@ impl ProfileFilter {
         }
         chosen
     }
+}
+
+/// How many slots which filter kept away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SlotTally {
+    /// Those that do not bear on the chat.
+    pub not_chosen: usize,
+    /// Those of topics that were not asked for.
+    pub other_topics: usize,
+    /// Those beyond the limit of their topic.
+    pub beyond_topic: usize,
 }
 
 fn normal(topic: &str) -> String {

@@ -1,7 +1,9 @@
 //! What was said and no flush has processed yet, as lines of a context.
 
 use crate::blob::{Blob, BlobData, BlobType, Message, TranscriptStamp};
+use crate::event::Source;
 use crate::extraction::{plain_line, plain_name, speaker};
+use crate::ids::BlobId;
 use crate::ports::TokenCounter;
 use crate::text::{cut, one_line};
 
@@ -14,21 +16,43 @@ const MAX_CHARS: usize = 16 * SAID_LINE_TOKENS as usize;
 /// Stands where a text was cut.
 const CUT_MARK: &str = " …";
 
+/// A line of what was said.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SaidLine {
+    /// The line: `- speaker: text`.
+    pub text: String,
+    /// The message.
+    pub source: Source,
+}
+
 /// The lines of a blob, the last said first: `- speaker: text`. The speaker is the name when there is one that deceives
 /// nobody, else `user` or `assistant`; of texts that nobody said, it is the kind of the blob. What is empty has no line.
-pub fn said_lines<'a>(blob: &'a Blob, counter: &'a dyn TokenCounter) -> Box<dyn Iterator<Item = String> + 'a> {
-    let line = |speaker: String, text: &str| {
+pub fn said_lines<'a>(
+    id: BlobId,
+    blob: &'a Blob,
+    counter: &'a dyn TokenCounter,
+) -> Box<dyn Iterator<Item = SaidLine> + 'a> {
+    let line = move |message: usize, name: Option<&str>, speaker: String, text: &str| {
         let text = shortened(text, counter);
-        (!text.is_empty()).then(|| format!("- {speaker}: {text}"))
+        let message = u32::try_from(message).unwrap_or(u32::MAX);
+        let source = Source { blob_id: id, message, speaker: name.map(str::to_owned) };
+        (!text.is_empty()).then(|| SaidLine { text: format!("- {speaker}: {text}"), source })
     };
-    let message = move |m: &Message| line(speaker(m.role, m.alias.as_deref()), &m.content);
-    let piece = move |piece: &TranscriptStamp| line(name(piece), &piece.content);
+    let message = move |(at, m): (usize, &Message)| {
+        let name = m.alias.as_deref();
+        line(at, name, speaker(m.role, name), &m.content)
+    };
+    let piece = move |(at, piece): (usize, &TranscriptStamp)| {
+        line(at, piece.speaker.as_deref(), name(piece), &piece.content)
+    };
     match &blob.data {
-        BlobData::Chat { messages } => Box::new(messages.iter().rev().filter_map(message)),
-        BlobData::Transcript { transcripts } => Box::new(transcripts.iter().rev().filter_map(piece)),
+        BlobData::Chat { messages } => Box::new(messages.iter().enumerate().rev().filter_map(message)),
+        BlobData::Transcript { transcripts } => Box::new(transcripts.iter().enumerate().rev().filter_map(piece)),
         BlobData::Summary { summary: text }
         | BlobData::Code { content: text, .. }
-        | BlobData::Doc { content: text } => Box::new(line(blob.blob_type().to_string(), text).into_iter()),
+        | BlobData::Doc { content: text } => {
+            Box::new(line(0, None, blob.blob_type().to_string(), text).into_iter())
+        }
     }
 }
 
@@ -60,10 +84,11 @@ mod tests {
     use crate::blob::Role;
     use crate::testing::WordCounter;
     use jiff::Timestamp;
+    use uuid::Uuid;
 
     fn lines(data: BlobData) -> Vec<String> {
         let blob = Blob { data, fields: None, created_at: Timestamp::UNIX_EPOCH };
-        said_lines(&blob, &WordCounter).collect()
+        said_lines(BlobId(Uuid::nil()), &blob, &WordCounter).map(|line| line.text).collect()
     }
 
     fn message(role: Role, alias: Option<&str>, content: &str) -> Message {

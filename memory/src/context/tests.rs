@@ -1,6 +1,6 @@
 use super::*;
-use crate::event::{EventData, Gist};
-use crate::ids::{GistId, Incarnation, SlotId};
+use crate::event::{EventData, Gist, Source};
+use crate::ids::{BlobId, GistId, Incarnation, SlotId};
 use crate::profile::{Profile, Slot};
 use crate::testing::WordCounter;
 use proptest::prelude::*;
@@ -16,8 +16,10 @@ fn request(max_tokens: u32) -> ContextRequest {
         profile_event_ratio: 0.5,
         chats: None,
         meaning: None,
+        asked_on: None,
         threshold: 0.2,
         time_range_in_days: 180,
+        happened: Period::default(),
         require_event_summary: false,
         custom_prompt: None,
         fill_window_with_events: false,
@@ -69,14 +71,18 @@ fn pack(request: &ContextRequest, profile: &KnownProfile, gists: &KnownGists) ->
     pack_said(request, profile, gists, &[])
 }
 
-fn pack_said(request: &ContextRequest, profile: &KnownProfile, gists: &KnownGists, said: &[String]) -> Packed {
+fn pack_said(request: &ContextRequest, profile: &KnownProfile, gists: &KnownGists, said: &[SaidLine]) -> Packed {
     let remembered = Remembered { profile: Some(profile), gists: Some(gists), events: &[], said };
     Packer::new(Arc::new(WordCounter)).pack(request, &remembered, now())
 }
 
 /// Lines of what was said, of four words each.
-fn said(lines: usize) -> Vec<String> {
-    (0..lines).map(|n| format!("- user: line {n}")).collect()
+fn said(lines: usize) -> Vec<SaidLine> {
+    (0..lines).map(|n| said_line(format!("- user: line {n}"))).collect()
+}
+
+fn said_line(text: String) -> SaidLine {
+    SaidLine { text, source: Source { blob_id: BlobId(Uuid::nil()), message: 0, speaker: None } }
 }
 
 fn chat(words: &str) -> Option<Vec<String>> {
@@ -302,6 +308,58 @@ fn requests() -> impl Strategy<Value = ContextRequest> {
     )
 }
 
+fn explain(
+    request: &ContextRequest,
+    profile: &KnownProfile,
+    gists: &KnownGists,
+    said: &[SaidLine],
+) -> (Packed, Explanation) {
+    let remembered = Remembered { profile: Some(profile), gists: Some(gists), events: &[], said };
+    Packer::new(Arc::new(WordCounter)).explain(request, &remembered, now())
+}
+
+/// What is told of a context is in it, and adds up.
+fn check_explanation(why: &Explanation, packed: &Packed, max_tokens: u32) {
+    let shown = |part: &Explained| (part.lines.len(), part.left_out);
+    assert_eq!(shown(&why.profile), (packed.slots_shown, packed.slots_left_out));
+    assert_eq!(shown(&why.events), (packed.events_shown, packed.events_left_out));
+    assert_eq!(shown(&why.said), (packed.said_shown, packed.said_left_out));
+    assert!(why.tokens == WordCounter.count(&packed.text) && why.tokens <= max_tokens);
+    for part in [&why.profile, &why.events, &why.said] {
+        assert!(part.tokens <= part.max_tokens && part.next.len() == part.left_out.min(10));
+        assert!(part.lines.iter().all(|line| packed.text.contains(&line.text)), "{part:?}");
+        let sum: u32 = part.lines.iter().map(|line| line.tokens).sum();
+        // A custom prompt may show a section more than once.
+        assert!(sum <= part.tokens && (sum > 0 || part.tokens == 0), "{part:?}");
+    }
+    let left_out = why.gists.dissimilar + why.gists.stored_before + why.gists.of_other_times;
+    assert!(left_out <= why.gists.considered + why.gists.stored_before + why.gists.of_other_times);
+}
+
+#[test]
+fn a_context_tells_why_it_is_what_it_is() {
+    let slots = profile(&["nurse", "Rome"]);
+    let gists = gists(&[("red bike", Some("2023-05-08"), 1), ("met Ann", None, 2), ("a bike", None, 200)]);
+    let filter = ProfileFilter { max_subtopic_size: Some(1), ..ProfileFilter::default() };
+    let asked = ContextRequest { chats: chat("which bike?"), filter, include_buffer: true, ..request(500) };
+    let (_, why) = explain(&asked, &slots, &gists, &said(1));
+    let line = |line: &Line| (line.text.clone(), line.tokens);
+    assert_eq!(why.profile.lines.iter().map(line).collect::<Vec<_>>(), [("- topic::sub: nurse".into(), 3)]);
+    assert_eq!(why.slots, crate::recall::SlotTally { beyond_topic: 1, ..Default::default() });
+    assert_eq!(why.events.lines.iter().map(line).collect::<Vec<_>>(), [("- red bike".into(), 4)], "with its date");
+    let Origin::Gist(hit) = &why.events.lines[0].origin else { panic!("{why:?}") };
+    assert!(hit.similarity == 1.0 && hit.scores.words > 0.0, "{hit:?}");
+    assert_eq!(why.gists, Tally { considered: 2, stored_before: 1, dissimilar: 1, ..Tally::default() });
+    assert_eq!(why.said.lines[0].origin, Origin::Said(said(1)[0].source.clone()));
+    let newest = ContextRequest { chats: None, time_range_in_days: 1_000, ..asked.clone() };
+    let (_, why) = explain(&ContextRequest { max_tokens: 30, ..newest }, &slots, &gists, &[]);
+    assert_eq!((why.events.lines.len(), why.events.left_out), (0, 3), "{why:?}");
+    assert_eq!(line(&why.events.next[0]), ("- red bike".into(), 4));
+    let only = ProfileFilter { only_topics: vec!["x".into()], ..ProfileFilter::default() };
+    let (_, why) = explain(&ContextRequest { filter: only, ..asked }, &slots, &gists, &[]);
+    assert_eq!(why.slots, crate::recall::SlotTally { other_topics: 2, ..Default::default() });
+}
+
 proptest! {
     // Each case packs 220 times.
     #![proptest_config(ProptestConfig::with_cases(48))]
@@ -315,12 +373,13 @@ proptest! {
         directions in prop::collection::vec((-9_i8..9, -9_i8..9), 0..12),
     ) {
         let profile = profile(&slots.iter().map(String::as_str).collect::<Vec<_>>());
+        let said: Vec<SaidLine> = said.into_iter().map(said_line).collect();
         let lines: Vec<_> = lines.iter().map(|(text, date)| (text.as_str(), date.as_deref(), 1)).collect();
         // Some gists have a vector, and so has the chat, in some cases.
         let mut vectors = directions.iter().filter_map(|(x, y)| Vector::of(&[f32::from(*x), f32::from(*y)]));
         let request = ContextRequest { meaning: vectors.next(), ..request };
         let gists = gists(&lines);
-        let ids: Vec<GistId> = gists.gists.iter().map(|gist| gist.id).collect();
+        let ids: Vec<GistId> = (0..gists.len()).rev().map(|at| gists.gist(at).id).collect();
         let gists = gists.with_vectors(ids.into_iter().zip(vectors).collect());
         let frame = WordCounter.count(&pack_said(&request, &profile, &gists, &said).text);
         let mut before = Packed::default();
@@ -331,6 +390,12 @@ proptest! {
             prop_assert!(packed.events_shown >= before.events_shown, "at {}", max_tokens);
             prop_assert!(packed.said_shown >= before.said_shown, "at {}", max_tokens);
             prop_assert!(request.include_buffer || packed.said_shown == 0);
+            if max_tokens % 20 == 0 {
+                let request = ContextRequest { max_tokens, ..request.clone() };
+                let (explained, why) = explain(&request, &profile, &gists, &said);
+                prop_assert_eq!(&explained, &packed);
+                check_explanation(&why, &packed, max_tokens.max(frame));
+            }
             for line in before.text.lines().filter(|line| !line.is_empty()) {
                 let count = |text: &str| text.lines().filter(|l| *l == line).count();
                 prop_assert!(request.custom_prompt.is_some() || count(&packed.text) >= count(&before.text));

@@ -10,11 +10,13 @@
 mod absolute;
 mod chinese;
 mod relative;
+mod words;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use chinese::numeral;
+pub(crate) use words::{words_asked, words_of};
 
 use std::sync::LazyLock;
 
@@ -52,6 +54,18 @@ pub fn date_in(words: &str) -> Option<Date> {
 /// is its Saturday. "Next Friday" is read only where this week's has passed.
 pub fn occurred(text: &str, said_on: Option<Date>) -> Option<String> {
     first(head(text, MAX_TEXT_BYTES), said_on, &ALL).map(|when| when.to_string())
+}
+
+/// The first and the last day of an ISO date, or of a year or a month of one. None for anything else.
+pub fn days_of(iso: &str) -> Option<(Date, Date)> {
+    let digits = iso.bytes().enumerate().all(|(at, b)| if at == 4 || at == 7 { b == b'-' } else { b.is_ascii_digit() });
+    let day = |text: &str| text.parse::<Date>().ok().filter(|_| digits);
+    match iso.len() {
+        4 => Some((day(&format!("{iso}-01-01"))?, day(&format!("{iso}-12-31"))?)),
+        7 => day(&format!("{iso}-01")).map(|first| (first, first.last_of_month())),
+        10 => day(iso).map(|date| (date, date)),
+        _ => None,
+    }
 }
 
 /// A date as exact as it was named. Months and years are kept as their first day.

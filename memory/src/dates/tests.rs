@@ -1,7 +1,7 @@
 use jiff::civil::{Date, date};
 use proptest::prelude::*;
 
-use super::{date_in, occurred};
+use super::{date_in, days_of, occurred};
 
 /// A Monday.
 const SAID: Date = date(2023, 5, 8);
@@ -213,5 +213,16 @@ proptest! {
         prop_assert_eq!(date_in(&day.to_string()), Some(day));
         prop_assert_eq!(date_in(&day.strftime("%-d %B, %Y").to_string()), Some(day));
         prop_assert_eq!(date_in(&day.strftime("%b %d %Y").to_string()), Some(day));
+    }
+}
+
+#[test]
+fn a_date_has_days() {
+    let days = |iso| days_of(iso).map(|(first, last)| format!("{first} {last}"));
+    assert_eq!(days("2024-02").as_deref(), Some("2024-02-01 2024-02-29"));
+    assert_eq!(days("2023").as_deref(), Some("2023-01-01 2023-12-31"));
+    assert_eq!(days("2023-05-08").as_deref(), Some("2023-05-08 2023-05-08"));
+    for wrong in ["", "2023-13", "2023-02-30", "2023-5-8", "23", "2023-05-08T00", "-023-05-08", "2023-05-", "x", "+023"] {
+        assert_eq!(days(wrong), None, "{wrong}");
     }
 }

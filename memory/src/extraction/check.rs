@@ -2,6 +2,7 @@ mod content;
 
 use std::collections::HashMap;
 
+use crate::dates::days_of;
 use crate::event::{EventTag, Source};
 use crate::extraction::{Draft, DraftAction, DraftGist, Line, Policy, Verb};
 use crate::ports::TokenCounter;
@@ -167,17 +168,11 @@ fn check_gist(gist: &DraftGist, lines: &HashMap<u32, &Line>) -> Result<NewGist, 
     })
 }
 
-/// An ISO date, or a year or a month of a year. Anything else is no date.
+/// An ISO date, or a year or a month of a year; of what has a time behind the date, the date. Anything else is no date.
 fn iso_date(text: &str) -> Option<String> {
     let text = text.trim();
-    let day = match text.len() {
-        4 => format!("{text}-01-01"),
-        7 => format!("{text}-01"),
-        _ => text.get(..10)?.to_owned(),
-    };
-    let digits = day.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
-    day.parse::<jiff::civil::Date>().ok().filter(|_| digits)?;
-    Some(text.get(..text.len().min(10))?.to_owned())
+    let date = text.get(..text.len().min(10))?;
+    days_of(date).map(|_| date.to_owned())
 }
 
 /// What an action would change. An error says why it is refused.

@@ -1,43 +1,20 @@
 //! The gists of one user as a searchable snapshot.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
-use jiff::Timestamp;
-
+use super::fusion::fused;
 use super::meaning::{Meanings, Nearness};
+use super::search::{Found, FoundEvents, Hit, Scores, Search, Tally, TimeRange};
+use crate::dates::{words_asked, words_of};
 use crate::event::{Gist, Source};
-use crate::ids::{EventId, GistId};
+use crate::ids::GistId;
 use crate::ports::TokenCounter;
 use crate::search::{Bm25, Vector};
 use crate::text::one_line;
 
 /// How many messages at the end of a chat make its query. What was said before is rarely what is asked now.
 pub const CHAT_QUERY_MESSAGES: usize = 3;
-
-/// A search.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Search {
-    /// What is looked for. A blank query finds nothing.
-    pub query: String,
-    /// What it means, if that is known, in the space of the gists' vectors.
-    pub meaning: Option<Vector>,
-    /// Hits at most.
-    pub topk: u32,
-    /// Hits below this similarity are left out. NaN finds nothing; 0 or less admits what matches nothing, too.
-    pub threshold: f64,
-    /// Only what was stored at this instant or later.
-    pub since: Timestamp,
-}
-
-/// A gist that was found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hit {
-    /// The gist.
-    pub gist: Gist,
-    /// 0 to 1. See [`KnownGists::search`].
-    pub similarity: f64,
-}
 
 /// What a chat asks the memory for: the contents of its last three messages (oldest first).
 pub fn chat_query(contents: &[String]) -> String {
@@ -81,59 +58,157 @@ impl Lending {
     pub(crate) const CONTEXT: Self = Self { neighbour: 0.5, event: 0.2, wide: 0.5 };
 }
 
-/// The gists of a user with their lines and the token counts of these. Never changes: share it as an `Arc`.
-#[derive(Debug)]
+/// The gists of a user with their lines and the token counts of these. Share it as an `Arc`.
+#[derive(Clone, Debug)]
 pub struct KnownGists {
     /// The revision of the user's memory that they belong to.
     pub revision: i64,
-    /// Newest first.
-    pub gists: Vec<Gist>,
+    /// How many older gists there are that are not among these.
+    pub older: u64,
+    /// Oldest first: the order of the store the other way round.
+    gists: Vec<Gist>,
     /// The [`gist_line`] of each.
-    pub(crate) lines: Vec<Box<str>>,
+    lines: Vec<Box<str>>,
     /// Tokens of each line, its line break included.
-    pub(crate) line_tokens: Vec<u32>,
+    line_tokens: Vec<u32>,
     /// Tokens of the [`date_line`] of each that has a heading, its line break included.
-    pub(crate) date_tokens: Vec<u32>,
+    date_tokens: Vec<u32>,
     /// What they mean, where that is known.
     meanings: Option<Meanings>,
-    /// Made by the first search.
-    index: OnceLock<Index>,
+    /// Their words. Made by the first search.
+    words: OnceLock<Bm25>,
+}
+
+/// What a ranking of gists came to. The scores are none where nothing was asked.
+#[derive(Debug, Default)]
+pub(crate) struct Ranking {
+    /// The places of the gists that fit, with their similarities: best first, of equal similarity the newest first.
+    pub(crate) hits: Vec<(usize, f64)>,
+    pub(crate) tally: Tally,
+    words: Vec<f64>,
+    lent: Vec<f64>,
+    near: Option<Nearness>,
+}
+
+impl Ranking {
+    /// What the similarity of a gist is made of.
+    pub(crate) fn scores(&self, at: usize) -> Scores {
+        let words = self.words.get(at).copied().unwrap_or_default();
+        let near = self.near.as_ref();
+        let meaning = near.and_then(|near| near.own[at]);
+        Scores {
+            words,
+            lent: self.lent.get(at).map_or(0.0, |sum| sum - words),
+            meaning,
+            around: meaning.and(near).map(|near| near.wide[at]),
+        }
+    }
 }
 
 impl KnownGists {
     /// Writes and counts the lines of gists (newest first).
     pub fn new(revision: i64, gists: Vec<Gist>, counter: &dyn TokenCounter) -> Self {
-        let lines: Vec<String> = gists.iter().map(|gist| gist_line(gist) + "\n").collect();
-        let line_tokens = lines.iter().map(|line| counter.count(line)).collect();
-        let lines = lines.into_iter().map(|line| line.trim_end_matches('\n').into()).collect();
-        let mut last: (Option<&str>, u32) = (None, 0);
-        let date_tokens = gists.iter().map(|gist| {
-            // Gists of one day follow each other.
-            if gist.heading() != last.0 {
-                last = (gist.heading(), gist.heading().map_or(0, |date| counter.count(&(date_line(date) + "\n"))));
-            }
-            last.1
-        });
-        let date_tokens = date_tokens.collect();
-        Self { revision, gists, lines, line_tokens, date_tokens, meanings: None, index: OnceLock::new() }
+        let mut known = Self {
+            revision,
+            older: 0,
+            gists: Vec::new(),
+            lines: Vec::new(),
+            line_tokens: Vec::new(),
+            date_tokens: Vec::new(),
+            meanings: None,
+            words: OnceLock::new(),
+        };
+        known.push(gists.into_iter().rev(), counter);
+        known
     }
 
     /// The same with vectors of the gists, all of one space. Those of other gists are passed over.
     #[must_use]
-    pub fn with_vectors(self, vectors: Vec<(GistId, Vector)>) -> Self {
-        Self { meanings: Meanings::of(&self.gists, vectors), ..self }
+    pub fn with_vectors(mut self, vectors: Vec<(GistId, Vector)>) -> Self {
+        let Some((_, first)) = vectors.first() else { return self };
+        let meanings = self.meanings.get_or_insert_with(|| Meanings::new(first.numbers().len()));
+        meanings.extend(&self.gists);
+        meanings.put(&self.gists, vectors);
+        self
+    }
+
+    /// The same after a commit that stored one more event with these gists (in order of position). None when the event
+    /// is not the newest: then its place among the others is for the store to say.
+    #[must_use]
+    pub fn with_event(mut self, revision: i64, gists: Vec<Gist>, counter: &dyn TokenCounter) -> Option<Self> {
+        if let (Some(last), Some(first)) = (self.gists.last(), gists.first())
+            && last.created_at > first.created_at
+        {
+            return None;
+        }
+        self.revision = revision;
+        self.push(gists.into_iter().rev(), counter);
+        if let Some(meanings) = &mut self.meanings {
+            meanings.extend(&self.gists);
+        }
+        Some(self)
+    }
+
+    fn push(&mut self, gists: impl Iterator<Item = Gist>, counter: &dyn TokenCounter) {
+        for gist in gists {
+            let line = gist_line(&gist) + "\n";
+            self.line_tokens.push(counter.count(&line));
+            self.lines.push(line.trim_end_matches('\n').into());
+            let before = self.gists.last().zip(self.date_tokens.last().copied());
+            self.date_tokens.push(match (gist.heading(), before) {
+                (None, _) => 0,
+                // Gists of one day follow each other.
+                (heading, Some((last, tokens))) if last.heading() == heading => tokens,
+                (Some(date), _) => counter.count(&(date_line(date) + "\n")),
+            });
+            if let Some(words) = self.words.get_mut() {
+                words.add(&searchable(&gist));
+            }
+            self.gists.push(gist);
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.gists.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.gists.is_empty()
+    }
+
+    pub(crate) fn gist(&self, at: usize) -> &Gist {
+        &self.gists[at]
+    }
+
+    pub(crate) fn line(&self, at: usize) -> &str {
+        &self.lines[at]
+    }
+
+    pub(crate) fn line_tokens(&self, at: usize) -> u32 {
+        self.line_tokens[at]
+    }
+
+    pub(crate) fn date_tokens(&self, at: usize) -> u32 {
+        self.date_tokens[at]
     }
 
     /// Whether the meaning of a query is of use: the meanings of most gists are known.
     pub fn has_meanings(&self) -> bool {
-        self.meanings.is_some()
+        self.useful_meanings().is_some()
+    }
+
+    /// The meanings, unless fewer than half of the gists have one: then their words alone decide.
+    fn useful_meanings(&self) -> Option<&Meanings> {
+        self.meanings.as_ref().filter(|meanings| meanings.known() > 0 && meanings.known() * 2 >= self.gists.len())
     }
 
     /// About how many bytes it takes in memory, its index included, for the limit of a cache.
     pub fn bytes(&self) -> usize {
         // A text stands in its line, too, and its index takes about as much as the text, twice: terms and postings.
         let each = size_of::<Gist>() + 2 * size_of::<u32>() + size_of::<Box<str>>();
-        let text = |g: &Gist| 4 * g.text.len() + size_of::<crate::event::Source>() * g.sources.len();
+        let text = |g: &Gist| 4 * g.text.len() + size_of::<Source>() * g.sources.len();
         let meanings = self.meanings.as_ref().map_or(0, Meanings::bytes);
         size_of::<Self>() + meanings + self.gists.iter().map(|g| each + text(g)).sum::<usize>()
     }
@@ -145,124 +220,96 @@ impl KnownGists {
     /// one of three long messages, of which no gist covers more than a small part. Where the meaning of the query is
     /// known, the score is the mean of that share and of the cosine, stretched from 0 for the farthest gist to 1 for the
     /// nearest. A sum of scores found more than a fusion of ranks did on the conversations of `Lending::CONTEXT`.
-    pub fn search(&self, search: &Search) -> Vec<Hit> {
-        let hit = |(at, similarity): (usize, f64)| Hit { gist: self.gists[at].clone(), similarity };
-        self.rank(search, Lending::NONE).into_iter().map(hit).collect()
+    pub fn search(&self, search: &Search) -> Found {
+        let ranking = self.rank(search, Lending::NONE);
+        Found { hits: ranking.hits.iter().map(|&hit| self.hit(&ranking, hit)).collect(), tally: ranking.tally }
     }
 
-    /// The events that fit a query, each with the similarity of its best gist: best first, of equal similarity the
+    /// The events that fit a query, each as similar as its best gist: best first, of equal similarity the
     /// one with the newest gist first.
-    pub fn search_events(&self, search: &Search) -> Vec<(EventId, f64)> {
-        let gists = self.rank(&Search { topk: u32::MAX, ..search.clone() }, Lending::NONE);
+    pub fn search_events(&self, search: &Search) -> FoundEvents {
+        let topk = if search.topk == 0 { 0 } else { u32::MAX };
+        let ranking = self.rank(&Search { topk, ..search.clone() }, Lending::NONE);
         let mut seen = HashSet::new();
-        let events = gists.into_iter().map(|(at, similarity)| (self.gists[at].event_id, similarity));
-        events.filter(|(event, _)| seen.insert(*event)).take(search.topk as usize).collect()
+        let mut best = ranking.hits.iter().filter(|hit| seen.insert(self.gists[hit.0].event_id));
+        let events = best.by_ref().take(search.topk as usize);
+        let events = events.map(|&hit| (self.gists[hit.0].event_id, self.hit(&ranking, hit))).collect();
+        FoundEvents { events, tally: Tally { beyond_topk: best.count(), ..ranking.tally } }
     }
 
-    /// The places of the gists that fit, with their similarities, in the order of [`KnownGists::search`].
-    pub(crate) fn rank(&self, search: &Search, lending: Lending) -> Vec<(usize, f64)> {
+    pub(crate) fn hit(&self, ranking: &Ranking, (at, similarity): (usize, f64)) -> Hit {
+        Hit { gist: self.gists[at].clone(), similarity, scores: ranking.scores(at) }
+    }
+
+    /// The gists in a range of time, newest first, as similar as to no query.
+    pub(crate) fn newest(&self, range: &TimeRange) -> Ranking {
+        let (in_range, tally) = self.in_range(range);
+        let hits = (0..self.gists.len()).rev().filter(|&at| in_range[at]).map(|at| (at, 0.0)).collect();
+        Ranking { hits, tally, ..Ranking::default() }
+    }
+
+    fn in_range(&self, range: &TimeRange) -> (Vec<bool>, Tally) {
+        let mut tally = Tally { older: self.older, ..Tally::default() };
+        let in_range = self.gists.iter().map(|gist| {
+            let (is_stored, has_happened) = (gist.created_at >= range.stored_since, range.happened.has(gist));
+            match (is_stored, has_happened) {
+                (true, true) => tally.considered += 1,
+                (false, _) => tally.stored_before += 1,
+                (true, false) => tally.of_other_times += 1,
+            }
+            is_stored && has_happened
+        });
+        (in_range.collect(), tally)
+    }
+
+    /// Ranks the gists as [`KnownGists::search`] says.
+    pub(crate) fn rank(&self, search: &Search, lending: Lending) -> Ranking {
         // Written so that NaN is refused.
         let possible = search.threshold <= 1.0 && search.topk > 0;
         if !possible || search.query.trim().is_empty() {
-            return Vec::new();
+            return Ranking::default();
         }
-        let index = self.index.get_or_init(|| Index::build(&self.gists));
-        let mut scores = index.words.scores(&search.query);
-        scores.reverse();
-        let in_range = |at: usize| self.gists[at].created_at >= search.since;
-        for (at, score) in scores.iter_mut().enumerate() {
-            if !in_range(at) {
-                *score = 0.0;
-            }
+        let (in_range, mut tally) = self.in_range(&search.range);
+        let index = self.words.get_or_init(|| Bm25::build(self.gists.iter().map(searchable)));
+        let date = search.asked_on.and_then(|day| words_asked(&search.query, day)).unwrap_or_default();
+        let mut words = index.scores(&format!("{}\n{date}", search.query));
+        for (score, _) in words.iter_mut().zip(&in_range).filter(|(_, in_range)| !**in_range) {
+            *score = 0.0;
         }
-        let mut scores = index.lend(scores, lending);
-        let near = search.meaning.as_ref().and_then(|meaning| self.meanings.as_ref()?.nearness(meaning));
-        if let Some(near) = near {
-            scores = fused(&scores, &near, lending.wide, in_range);
-        }
-        let scores = scores.into_iter().enumerate();
-        let mut hits: Vec<(usize, f64)> = scores.filter(|&(at, _)| in_range(at)).collect();
-        let best = hits.iter().map(|hit| hit.1).fold(0.0, f64::max);
-        if best > 0.0 {
-            hits.iter_mut().for_each(|hit| hit.1 /= best);
-        }
-        hits.retain(|&(_, similarity)| similarity >= search.threshold && (similarity > 0.0 || search.threshold <= 0.0));
-        hits.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let lent = self.lend(&words, lending);
+        let near = search.meaning.as_ref().and_then(|meaning| self.useful_meanings()?.nearness(meaning));
+        let scores = match &near {
+            Some(near) => &fused(&lent, near, lending.wide, &in_range),
+            None => &lent,
+        };
+        let best = scores.iter().copied().fold(0.0, f64::max);
+        let share = |score: f64| if best > 0.0 { score / best } else { score };
+        let scores = scores.iter().map(|score| share(*score)).enumerate();
+        let fits = |&(at, similarity): &(usize, f64)| {
+            in_range[at] && similarity >= search.threshold && (similarity > 0.0 || search.threshold <= 0.0)
+        };
+        let mut hits: Vec<(usize, f64)> = scores.filter(fits).collect();
+        hits.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+        tally.dissimilar = tally.considered - hits.len();
+        tally.beyond_topk = hits.len().saturating_sub(search.topk as usize);
         hits.truncate(search.topk as usize);
-        hits
-    }
-}
-
-/// Scores by words and by meaning in one, 0 to 1. A gist without a vector has those by its words alone.
-fn fused(words: &[f64], near: &Nearness, wide: f64, in_range: impl Fn(usize) -> bool) -> Vec<f64> {
-    let best = words.iter().copied().fold(0.0, f64::max);
-    let known = |at: &usize| in_range(*at) && near.own[*at].is_some();
-    let own = Stretch::of((0..words.len()).filter(known).filter_map(|at| near.own[at]));
-    let around = Stretch::of((0..words.len()).filter(known).map(|at| near.wide[at]));
-    let score = |(at, words): (usize, &f64)| {
-        let words = if best > 0.0 { words / best } else { 0.0 };
-        match near.own[at] {
-            Some(cosine) => (words + own.of_one(cosine) + wide * around.of_one(near.wide[at])) / (2.0 + wide),
-            None => words,
-        }
-    };
-    words.iter().enumerate().map(score).collect()
-}
-
-/// Stretches numbers over 0 to 1.
-struct Stretch {
-    least: f64,
-    range: f64,
-}
-
-impl Stretch {
-    fn of(numbers: impl Iterator<Item = f32>) -> Self {
-        let (least, most) =
-            numbers.fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), number| (a.min(number), b.max(number)));
-        Self { least: least.into(), range: f64::from(most) - f64::from(least) }
+        Ranking { hits, tally, words, lent, near }
     }
 
-    fn of_one(&self, number: f32) -> f64 {
-        if self.range > 0.0 { (f64::from(number) - self.least) / self.range } else { 0.0 }
-    }
-}
-
-/// What the first search of a snapshot makes for all others.
-#[derive(Debug)]
-struct Index {
-    /// Oldest first, the other way round than the gists.
-    words: Bm25,
-    /// The places of the gists, event by event, in the order of each event.
-    events: Vec<Vec<u32>>,
-}
-
-impl Index {
-    fn build(gists: &[Gist]) -> Self {
-        let mut events: HashMap<EventId, Vec<u32>> = HashMap::new();
-        for (at, gist) in (0..).zip(gists) {
-            events.entry(gist.event_id).or_default().push(at);
-        }
-        let mut events: Vec<Vec<u32>> = events.into_values().filter(|places| places.len() > 1).collect();
-        for places in &mut events {
-            places.sort_by_key(|&at| gists[at as usize].position);
-        }
-        let mut words = Bm25::default();
-        for gist in gists.iter().rev() {
-            words.add(&searchable(gist));
-        }
-        Self { words, events }
-    }
-
-    fn lend(&self, own: Vec<f64>, lending: Lending) -> Vec<f64> {
-        let mut scores = own.clone();
-        for places in &self.events {
-            let best = places.iter().map(|&at| own[at as usize]).fold(0.0, f64::max);
-            for &at in places {
-                scores[at as usize] += lending.event * best;
+    fn lend(&self, own: &[f64], lending: Lending) -> Vec<f64> {
+        let mut scores = own.to_vec();
+        let mut first = 0;
+        for event in self.gists.chunk_by(|a, b| a.event_id == b.event_id) {
+            let own = &own[first..first + event.len()];
+            let scores = &mut scores[first..first + event.len()];
+            first += event.len();
+            let best = own.iter().copied().fold(0.0, f64::max);
+            if own.len() == 1 || best == 0.0 {
+                continue;
             }
-            for pair in places.windows(2) {
-                scores[pair[0] as usize] += lending.neighbour * own[pair[1] as usize];
-                scores[pair[1] as usize] += lending.neighbour * own[pair[0] as usize];
+            for (at, score) in scores.iter_mut().enumerate() {
+                let near = own[at.saturating_sub(1)..(at + 2).min(own.len())].iter().sum::<f64>() - own[at];
+                *score += lending.event * best + lending.neighbour * near;
             }
         }
         scores
@@ -285,21 +332,10 @@ pub fn embeddable(text: &str, sources: &[Source]) -> String {
 fn searchable(gist: &Gist) -> String {
     let mut text = gist.text.clone();
     for date in gist.heading().into_iter().chain(gist.aside()) {
-        let mut parts = date.splitn(3, '-');
-        let year = parts.next().unwrap_or_default();
-        let month = parts.next().and_then(|month| month.parse::<usize>().ok()?.checked_sub(1));
-        let month = month.and_then(|month| MONTHS.get(month)).copied().unwrap_or_default();
-        let day = parts.next().unwrap_or_default().trim_start_matches('0');
-        text = format!("{text} {day} {month} {year}");
+        text = text + " " + &words_of(date);
     }
     text
 }
-
-#[rustfmt::skip]
-const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-];
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use crate::ids::GistId;
 use crate::search::{Vector, cosine, length};
 
 /// The vectors of gists, one after the other in one piece of memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Meanings {
     dimensions: usize,
     numbers: Vec<i8>,
@@ -17,9 +17,12 @@ pub(super) struct Meanings {
     wide_lengths: Vec<f32>,
     /// Whether the gist behind it is of the same event.
     joined: Vec<bool>,
+    /// How many have a vector.
+    known: usize,
 }
 
 /// How near each gist is to a query.
+#[derive(Debug)]
 pub(super) struct Nearness {
     /// The cosine with the gist itself; none for one without a vector.
     pub(super) own: Vec<Option<f32>>,
@@ -28,26 +31,49 @@ pub(super) struct Nearness {
 }
 
 impl Meanings {
-    /// The vectors of these gists, in their order; none when fewer than half have one: then their words alone decide.
-    pub(super) fn of(gists: &[Gist], vectors: Vec<(GistId, Vector)>) -> Option<Self> {
-        let dimensions = vectors.first()?.1.numbers().len();
+    /// Of no gists yet.
+    pub(super) fn new(dimensions: usize) -> Self {
+        let (numbers, joined) = (Vec::new(), Vec::new());
+        Self { dimensions, numbers, lengths: Vec::new(), wide_lengths: Vec::new(), joined, known: 0 }
+    }
+
+    /// Makes place for gists (oldest first) of which it holds the first ones. They have no vectors yet.
+    pub(super) fn extend(&mut self, gists: &[Gist]) {
+        let first_new = self.lengths.len();
+        self.numbers.resize(gists.len() * self.dimensions, 0);
+        self.lengths.resize(gists.len(), 0.0);
+        self.wide_lengths.resize(gists.len(), 0.0);
+        let pairs = gists.windows(2).skip(first_new.saturating_sub(1));
+        self.joined.extend(pairs.map(|pair| pair[0].event_id == pair[1].event_id));
+    }
+
+    /// Takes the vectors of these gists, which it has place for. Those of other gists and of other dimensions are passed
+    /// over.
+    pub(super) fn put(&mut self, gists: &[Gist], vectors: Vec<(GistId, Vector)>) {
         let mut by_id: HashMap<GistId, Vector> = vectors.into_iter().collect();
-        let mut numbers = vec![0; gists.len() * dimensions];
-        let mut lengths = vec![0.0; gists.len()];
-        for ((gist, place), length_of) in gists.iter().zip(numbers.chunks_exact_mut(dimensions)).zip(&mut lengths) {
-            if let Some(vector) = by_id.remove(&gist.id).filter(|v| v.numbers().len() == dimensions) {
-                place.copy_from_slice(vector.numbers());
-                *length_of = length(vector.numbers());
+        by_id.retain(|_, vector| vector.numbers().len() == self.dimensions);
+        let mut widened = vec![false; gists.len()];
+        // From the newest: of few vectors all are found there.
+        for (at, gist) in gists.iter().enumerate().rev() {
+            if by_id.is_empty() {
+                break;
+            }
+            if let Some(vector) = by_id.remove(&gist.id) {
+                let was_known = self.lengths[at] > 0.0;
+                self.numbers[at * self.dimensions..(at + 1) * self.dimensions].copy_from_slice(vector.numbers());
+                self.lengths[at] = length(vector.numbers());
+                self.known += usize::from(!was_known && self.lengths[at] > 0.0);
+                widened[self.around(at)].fill(true);
             }
         }
-        let known = lengths.iter().filter(|length| **length > 0.0).count();
-        if known == 0 || known * 2 < gists.len() {
-            return None;
+        for at in (0..gists.len()).filter(|&at| widened[at]) {
+            self.wide_lengths[at] = self.wide_length(at);
         }
-        let joined = gists.windows(2).map(|pair| pair[0].event_id == pair[1].event_id).collect();
-        let mut meanings = Self { dimensions, numbers, lengths, wide_lengths: Vec::new(), joined };
-        meanings.wide_lengths = (0..gists.len()).map(|at| meanings.wide_length(at)).collect();
-        Some(meanings)
+    }
+
+    /// How many gists have a vector.
+    pub(super) fn known(&self) -> usize {
+        self.known
     }
 
     /// How many bytes it takes.

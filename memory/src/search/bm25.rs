@@ -39,10 +39,10 @@ pub struct Bm25 {
 
 impl Bm25 {
     /// Indexes texts, oldest first.
-    pub fn build<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn build(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let mut index = Self::default();
         for text in texts {
-            index.add(text);
+            index.add(text.as_ref());
         }
         index.postings.values_mut().for_each(Vec::shrink_to_fit);
         index

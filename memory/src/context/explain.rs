@@ -1,0 +1,153 @@
+//! Why a context is what it is: each line with its origin, scores and tokens, and what was left out.
+
+use std::collections::HashSet;
+
+use super::{ContextRequest, EventLines, Layout, Packed, Remembered, Section, Summary, profile_share};
+use crate::event::Source;
+use crate::ids::EventId;
+use crate::ports::TokenCounter;
+use crate::profile::Slot;
+use crate::recall::{Hit, SlotTally, Tally};
+
+/// Lines of a section that are told although they were left out, at most: those that would have come next.
+const NEXT_LINES: usize = 10;
+
+/// Where a line of a context comes from.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Origin {
+    /// A slot of the profile.
+    Slot(Slot),
+    /// A gist; where nothing was asked its similarity is 0.
+    Gist(Hit),
+    /// The summary of an event, and the gist by which it was found, if it was searched for.
+    Event(EventId, Option<Hit>),
+    /// What was said and no flush has processed yet.
+    Said(Source),
+}
+
+/// A line of a context.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Line {
+    /// The line; several for the summary of an event.
+    pub text: String,
+    /// Its tokens, with its line break, and with the date above it where it is the first of that.
+    pub tokens: u32,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// One section of a context.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Explained {
+    /// Tokens that it could have.
+    pub max_tokens: u32,
+    /// Tokens that its lines have.
+    pub tokens: u32,
+    /// Its lines, in the order in which they were chosen.
+    pub lines: Vec<Line>,
+    /// How many lines its tokens had no room for.
+    pub left_out: usize,
+    /// The first of these, ten at most.
+    pub next: Vec<Line>,
+}
+
+/// Why a context is what it is.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Explanation {
+    /// Tokens of the context.
+    pub tokens: u32,
+    /// Tokens of what is not remembered in it: the frame, or the client's own prompt.
+    pub frame_tokens: u32,
+    /// The share of the profile before the frame was taken off, in tokens.
+    pub profile_share: u32,
+    /// The profile.
+    pub profile: Explained,
+    /// Which slots the filters kept away.
+    pub slots: SlotTally,
+    /// The events.
+    pub events: Explained,
+    /// Which gists were considered, and which were not found.
+    pub gists: Tally,
+    /// What was just said.
+    pub said: Explained,
+}
+
+impl Layout<'_> {
+    pub(super) fn explained(
+        &self,
+        request: &ContextRequest,
+        remembered: &Remembered<'_>,
+        packed: &Packed,
+        counter: &dyn TokenCounter,
+    ) -> Explanation {
+        let Self { frame_tokens, slots, profile, lines, events, said, .. } = self;
+        let known = remembered.profile;
+        let slot = |known: &crate::recall::KnownProfile, at: usize| Line {
+            text: known.lines[at].to_string(),
+            tokens: known.line_tokens[at],
+            origin: Origin::Slot(known.profile.slots[at].clone()),
+        };
+        let slot_lines = known.map_or(Vec::new(), |known| told(slots, profile).map(|&at| slot(known, at)).collect());
+        let said_line = |line: &super::SaidLine| Line {
+            text: line.text.clone(),
+            tokens: counter.count(&format!("{}\n", line.text)),
+            origin: Origin::Said(line.source.clone()),
+        };
+        Explanation {
+            tokens: counter.count(&packed.text),
+            frame_tokens: *frame_tokens,
+            profile_share: profile_share(request),
+            profile: section(profile, slot_lines),
+            slots: known.map_or(SlotTally::default(), |known| request.filter.tally(known)),
+            events: section(events, lines.told(events, counter)),
+            gists: lines.tally(),
+            said: section(said, told(remembered.said, said).map(said_line).collect()),
+        }
+    }
+}
+
+impl EventLines<'_> {
+    fn tally(&self) -> Tally {
+        match self {
+            Self::Summaries(_, tally) => *tally,
+            Self::Gists(_, ranking) => ranking.tally,
+        }
+    }
+
+    fn told(&self, section: &Section, counter: &dyn TokenCounter) -> Vec<Line> {
+        match self {
+            Self::Summaries(summaries, _) => {
+                let line = |summary: &Summary| Line {
+                    text: summary.text.clone(),
+                    tokens: counter.count(&format!("{}\n", summary.text)),
+                    origin: Origin::Event(summary.event, summary.hit.clone()),
+                };
+                told(summaries, section).map(line).collect()
+            }
+            Self::Gists(gists, ranking) => {
+                let mut dates = HashSet::new();
+                let line = |&(at, similarity): &(usize, f64)| {
+                    let heading = gists.gist(at).heading().filter(|date| dates.insert(*date));
+                    Line {
+                        text: gists.line(at).to_owned(),
+                        tokens: gists.line_tokens(at) + heading.map_or(0, |_| gists.date_tokens(at)),
+                        origin: Origin::Gist(gists.hit(ranking, (at, similarity))),
+                    }
+                };
+                told(&ranking.hits, section).map(line).collect()
+            }
+        }
+    }
+}
+
+/// What a section shows of its candidates, and the first that it does not.
+fn told<'a, T>(candidates: &'a [T], section: &Section) -> impl Iterator<Item = &'a T> {
+    candidates.iter().take(section.shown + NEXT_LINES.min(section.left_out))
+}
+
+/// `lines`: those that are shown, then the first that are not.
+fn section(section: &Section, mut lines: Vec<Line>) -> Explained {
+    let next = lines.split_off(section.shown.min(lines.len()));
+    let Section { max_tokens, tokens, left_out, .. } = *section;
+    Explained { max_tokens, tokens, lines, left_out, next }
+}
