@@ -162,12 +162,7 @@ impl Packer {
         (packed, explanation)
     }
 
-    fn layout<'a>(
-        &'a self,
-        request: &'a ContextRequest,
-        remembered: &Remembered<'a>,
-        now: Timestamp,
-    ) -> Layout<'a> {
+    fn layout<'a>(&'a self, request: &'a ContextRequest, remembered: &Remembered<'a>, now: Timestamp) -> Layout<'a> {
         let (template, frame_tokens) = self.template(request);
         let body = request.max_tokens.saturating_sub(frame_tokens);
         let share = profile_share(request).min(body);
@@ -362,12 +357,7 @@ fn since(now: Timestamp, days: u32) -> Timestamp {
 }
 
 /// The summaries of the events that fit the search, best first, or else of the newest.
-fn summaries<'a>(
-    gists: &KnownGists,
-    events: &[Event],
-    search: Option<&Search>,
-    range: &TimeRange,
-) -> EventLines<'a> {
+fn summaries<'a>(gists: &KnownGists, events: &[Event], search: Option<&Search>, range: &TimeRange) -> EventLines<'a> {
     let line = |event: &Event, hit| Some(Summary { event: event.id, hit, text: summary(event)? });
     let Some(search) = search else {
         let ranking = gists.newest(range);

@@ -1,11 +1,13 @@
 //! `/users/context`: profile and events, and what was just said, as a section of a prompt.
 
 use memory::context::ContextRequest;
+use memory::dates::date_in;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::call::Call;
 use super::events::{THRESHOLD, TIME_RANGE_DAYS};
+use super::explain::{self, ContextExplained};
 use super::input::{MAX_DAYS, MAX_TOKENS};
 use super::openapi::{Route, parameters as p};
 use super::reply::{Answer, Reply};
@@ -21,6 +23,9 @@ const PROFILE_SHARE: f64 = 0.6;
 pub(super) struct ContextData {
     /// Ready to be pasted into a prompt.
     context: String,
+    /// Why; only with `explain=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<ContextExplained>,
 }
 
 /// `GET /users/context/{user_id}`. An unknown user has an empty one.
@@ -33,8 +38,10 @@ pub(super) async fn get(call: Call) -> Reply<ContextData> {
         profile_event_ratio: input.share("profile_event_ratio", PROFILE_SHARE),
         chats: None,
         meaning: None,
+        asked_on: None,
         threshold: input.number("event_similarity_threshold").unwrap_or(THRESHOLD),
         time_range_in_days: input.limit("time_range_in_days", MAX_DAYS).unwrap_or(TIME_RANGE_DAYS),
+        happened: input.happened(),
         require_event_summary: input.flag("require_event_summary", false),
         custom_prompt: input.text("customize_context_prompt").map(str::to_owned),
         fill_window_with_events: input.flag("fill_window_with_events", false),
@@ -43,13 +50,23 @@ pub(super) async fn get(call: Call) -> Reply<ContextData> {
     let full_profile = input.flag("full_profile_and_only_search_event", true);
     let topic_limits = input.text("topic_limits_json").map(str::to_owned);
     let chats = input.text("chats_str").map(str::to_owned);
+    let explains = input.flag(explain::NAME, false);
     input.finish()?;
     request.filter.topic_limits = filter::topic_limits(topic_limits.as_deref())?;
     let chats = messages::from_parameter(chats.as_deref())?;
     request.chats = chats.as_ref().map(|messages| messages.iter().map(|m| m.content.clone()).collect());
+    let asked_at = chats.iter().flatten().next_back().and_then(|message| message.created_at.as_deref());
+    request.asked_on = asked_at.and_then(date_in);
     let chat = chats.filter(|_| !full_profile).unwrap_or_default();
-    let context = call.engine()?.context(&call.key(user), request, &chat).await?;
-    Ok(Answer(ContextData { context }))
+    let (engine, key) = (call.engine()?, call.key(user));
+    if !explains {
+        let context = engine.context(&key, request, &chat).await?;
+        return Ok(Answer(ContextData { context, explain: None }));
+    }
+    let (max_tokens, searched) = (request.max_tokens, request.chats.is_some());
+    let (context, why) = engine.explained_context(&key, request, &chat).await?;
+    let explain = Some(ContextExplained::new(max_tokens, searched, why));
+    Ok(Answer(ContextData { context, explain }))
 }
 
 /// Describes the route above.
@@ -76,9 +93,15 @@ pub(super) fn describe() -> Vec<Route> {
             MAX_DAYS,
             "How far back events may be stored.",
         ))
+        .parameters(p::happened())
         .parameter(p::text("customize_context_prompt", prompt))
         .parameter(p::flag("full_profile_and_only_search_event", true, full))
         .parameter(p::flag("fill_window_with_events", false, "Give events what the profile leaves over."))
-        .parameter(p::flag("include_buffer", false, buffer));
+        .parameter(p::flag("include_buffer", false, buffer))
+        .parameter(p::flag(
+            explain::NAME,
+            false,
+            "Tell of each line its source, scores and tokens, and what was left out.",
+        ));
     vec![route.answers::<ContextData>().errno(400, filter::REFUSED)]
 }

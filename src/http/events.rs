@@ -5,13 +5,14 @@ use jiff::{SignedDuration, Timestamp};
 use memory::event::{Event, EventData, EventTag, ProfileDelta};
 use memory::ids::{EventId, UserId, UserKey};
 use memory::ports::{EventFilter, TokenCounter};
-use memory::recall::{Hit, Search};
+use memory::recall::{Hit, Period, Search, TimeRange};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body::Body;
 use super::call::Call;
+use super::explain::{self, SearchExplained};
 use super::input::{Input, MAX_DAYS, MAX_ITEMS, MAX_QUERY_CHARS, MAX_TOKENS};
 use super::invalid::Problems;
 use super::node::Node;
@@ -31,6 +32,9 @@ pub(super) const TIME_RANGE_DAYS: u32 = 180;
 pub(super) struct Found {
     events: Vec<EventView>,
     gists: Vec<GistView>,
+    /// Why; of searches with `explain=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<SearchExplained>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -64,7 +68,7 @@ impl EventView {
 }
 
 impl From<Hit> for GistView {
-    fn from(Hit { gist, similarity }: Hit) -> Self {
+    fn from(Hit { gist, similarity, .. }: Hit) -> Self {
         let (created_at, updated_at) = (Stamp(gist.created_at), Stamp(gist.updated_at));
         let gist_data = GistData { content: gist.line() };
         Self { id: gist.id.0, gist_data, created_at, updated_at, similarity: Some(similarity) }
@@ -72,7 +76,8 @@ impl From<Hit> for GistView {
 }
 
 fn listed(events: Vec<Event>) -> Answer<Found> {
-    Answer(Found { events: events.into_iter().map(|e| EventView::new(e, None)).collect(), gists: Vec::new() })
+    let events = events.into_iter().map(|e| EventView::new(e, None)).collect();
+    Answer(Found { events, ..Found::default() })
 }
 
 /// `GET /users/event/{user_id}`, newest first.
@@ -170,6 +175,8 @@ struct Asked {
     topk: u32,
     threshold: f64,
     days: u32,
+    happened: Period,
+    explains: bool,
 }
 
 impl Asked {
@@ -180,14 +187,16 @@ impl Asked {
             topk: input.limit("topk", MAX_ITEMS).unwrap_or(TOPK),
             threshold: input.number("similarity_threshold").unwrap_or(THRESHOLD),
             days: input.limit("time_range_in_days", MAX_DAYS).unwrap_or(TIME_RANGE_DAYS),
+            happened: input.happened(),
+            explains: input.flag(explain::NAME, false),
         };
         input.finish()?;
         Ok(asked)
     }
 
-    fn search(self, now: Timestamp) -> (UserId, Search) {
-        let since = days_before(now, self.days);
-        (self.user, Search { query: self.query, meaning: None, topk: self.topk, threshold: self.threshold, since })
+    fn search(&self, now: Timestamp) -> Search {
+        let range = TimeRange { stored_since: days_before(now, self.days), happened: self.happened };
+        Search { range, ..Search::by_words(self.query.clone(), self.topk, self.threshold) }
     }
 }
 
@@ -200,19 +209,23 @@ fn days_before(now: Timestamp, days: u32) -> Timestamp {
 pub(super) async fn search(call: Call) -> Reply<Found> {
     let asked = Asked::read(call.input())?;
     let engine = call.engine()?;
-    let (user, search) = asked.search(engine.now());
-    let events = engine.search_events(&call.key(user), &search).await?;
-    let events = events.into_iter().map(|(event, similarity)| EventView::new(event, Some(similarity))).collect();
-    Ok(Answer(Found { events, gists: Vec::new() }))
+    let search = asked.search(engine.now());
+    let (found, tally) = engine.search_events(&call.key(asked.user), &search).await?;
+    let (events, hits): (Vec<EventView>, Vec<Hit>) =
+        found.into_iter().map(|(event, hit)| (EventView::new(event, Some(hit.similarity)), hit)).unzip();
+    let explain = asked.explains.then(|| SearchExplained::new(hits, tally, engine.counter().as_ref()));
+    Ok(Answer(Found { events, gists: Vec::new(), explain }))
 }
 
 /// `GET /users/event_gist/search/{user_id}`
 pub(super) async fn search_gists(call: Call) -> Reply<Found> {
     let asked = Asked::read(call.input())?;
     let engine = call.engine()?;
-    let (user, search) = asked.search(engine.now());
-    let hits = engine.search_gists(&call.key(user), &search).await?;
-    Ok(Answer(Found { gists: hits.into_iter().map(GistView::from).collect(), events: Vec::new() }))
+    let search = asked.search(engine.now());
+    let found = engine.search_gists(&call.key(asked.user), &search).await?;
+    let hits = if asked.explains { found.hits.clone() } else { Vec::new() };
+    let explain = asked.explains.then(|| SearchExplained::new(hits, found.tally, engine.counter().as_ref()));
+    Ok(Answer(Found { gists: found.hits.into_iter().map(GistView::from).collect(), events: Vec::new(), explain }))
 }
 
 /// `GET /users/event_tags/search/{user_id}`: events that carry all of the tags, newest first.
@@ -257,6 +270,12 @@ pub(super) fn describe() -> Vec<Route> {
                 Some(TIME_RANGE_DAYS),
                 MAX_DAYS,
                 "How long ago it may be stored.",
+            ))
+            .parameters(p::happened())
+            .parameter(p::flag(
+                explain::NAME,
+                false,
+                "Tell of each line its source, scores and tokens, and what was left out.",
             ))
             .answers::<Found>()
     };

@@ -1,8 +1,11 @@
 //! The path and the query of a request, read so that everything that is wrong is reported at once.
 
 use actix_web::HttpRequest;
+use jiff::civil::Date;
 use memory::blob::BlobType;
+use memory::dates::days_of;
 use memory::ids::{FlushId, UserId};
+use memory::recall::Period;
 use memory::text::storable;
 use url::form_urlencoded;
 use uuid::Uuid;
@@ -158,6 +161,22 @@ impl<'r> Input<'r> {
             self.wrong("less_than_equal", name, "must be 1 or less");
         }
         number
+    }
+
+    /// The days from `happened_from` to `happened_until`, both among them: of a year or a month the whole.
+    pub(super) fn happened(&mut self) -> Period {
+        let from = self.days("happened_from").map(|(first, _)| first);
+        let until = self.days("happened_until").map(|(_, last)| last);
+        Period { from, until }
+    }
+
+    fn days(&mut self, name: &'static str) -> Option<(Date, Date)> {
+        let text = self.parameter(name).filter(|text| !text.is_empty())?;
+        let days = days_of(text);
+        if days.is_none() {
+            self.wrong("date_parsing", name, "must be a date, a month or a year: 2023-05-08, 2023-05 or 2023");
+        }
+        days
     }
 
     /// A text; an empty one counts as none.

@@ -27,6 +27,7 @@ mod buffers;
 mod call;
 mod context;
 mod events;
+mod explain;
 mod filter;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -45,6 +46,7 @@ mod project;
 mod repair;
 mod reply;
 mod roleplay;
+mod sources;
 mod stamp;
 mod trace;
 mod users;

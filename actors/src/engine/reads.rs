@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
 use memory::blob::Message;
-use memory::context::{ContextRequest, Remembered};
+use memory::context::{ContextRequest, Explanation, Packer, Remembered};
 use memory::event::Event;
 use memory::ids::UserKey;
 use memory::ports::EventFilter;
-use memory::recall::{Hit, KnownGists, KnownProfile, Search, chat_query};
+use memory::recall::{Found, Hit, KnownGists, KnownProfile, Search, Tally, chat_query};
 use memory::search::Vector;
 
 use super::Engine;
@@ -35,8 +37,10 @@ impl Engine {
         self.0.queries.meaning(embeddings, query).await
     }
 
-    async fn with_meaning(&self, search: &Search, gists: &KnownGists) -> Search {
-        Search { meaning: self.meaning(&search.query, gists).await, ..search.clone() }
+    /// A search with what it means, and the day on which it is asked.
+    async fn completed(&self, search: &Search, gists: &KnownGists) -> Search {
+        let asked_on = search.asked_on.or_else(|| Some(self.today()));
+        Search { meaning: self.meaning(&search.query, gists).await, asked_on, ..search.clone() }
     }
 
     /// What is cached is read on the spot; an actor is asked only for what is not.
@@ -59,28 +63,32 @@ impl Engine {
     ///
     /// # Errors
     /// When the store is away.
-    pub async fn search_gists(&self, key: &UserKey, search: &Search) -> Result<Vec<Hit>, EngineError> {
-        let Some(gists) = self.gists(key).await? else { return Ok(Vec::new()) };
-        let search = self.with_meaning(search, &gists).await;
-        offload(gists.gists.len(), move || gists.search(&search)).await
+    pub async fn search_gists(&self, key: &UserKey, search: &Search) -> Result<Found, EngineError> {
+        let Some(gists) = self.gists(key).await? else { return Ok(Found::default()) };
+        let search = self.completed(search, &gists).await;
+        offload(gists.len(), move || gists.search(&search)).await
     }
 
-    /// Searches the events of a user, by their gists.
+    /// Searches the events of a user, by their gists. Each comes with its best gist.
     ///
     /// # Errors
     /// When the store is away.
-    pub async fn search_events(&self, key: &UserKey, search: &Search) -> Result<Vec<(Event, f64)>, EngineError> {
-        let Some(gists) = self.gists(key).await? else { return Ok(Vec::new()) };
-        let search = self.with_meaning(search, &gists).await;
-        let ranked = offload(gists.gists.len(), move || gists.search_events(&search)).await?;
+    pub async fn search_events(
+        &self,
+        key: &UserKey,
+        search: &Search,
+    ) -> Result<(Vec<(Event, Hit)>, Tally), EngineError> {
+        let Some(gists) = self.gists(key).await? else { return Ok(Default::default()) };
+        let search = self.completed(search, &gists).await;
+        let ranked = offload(gists.len(), move || gists.search_events(&search)).await?;
         let mut found = Vec::new();
-        for (id, similarity) in ranked {
+        for (id, hit) in ranked.events {
             // One that was deleted since the gists were read is not there any more.
             if let Some((event, ..)) = self.ports().store.event(key, id).await? {
-                found.push((event, similarity));
+                found.push((event, hit));
             }
         }
-        Ok(found)
+        Ok((found, ranked.tally))
     }
 
     /// Packs a context. One of an unknown user is empty. A chat narrows the profile as in [`Engine::slots`].
@@ -90,9 +98,37 @@ impl Engine {
     pub async fn context(
         &self,
         key: &UserKey,
-        mut request: ContextRequest,
+        request: ContextRequest,
         chat: &[Message],
     ) -> Result<String, EngineError> {
+        self.packed(key, request, chat, |packer, request, remembered, now| packer.pack(request, remembered, now).text)
+            .await
+    }
+
+    /// Packs the same context, and tells how it came to that.
+    ///
+    /// # Errors
+    /// Those of [`Engine::context`].
+    pub async fn explained_context(
+        &self,
+        key: &UserKey,
+        request: ContextRequest,
+        chat: &[Message],
+    ) -> Result<(String, Explanation), EngineError> {
+        self.packed(key, request, chat, |packer, request, remembered, now| {
+            let (packed, explanation) = packer.explain(request, remembered, now);
+            (packed.text, explanation)
+        })
+        .await
+    }
+
+    async fn packed<T: Send + 'static>(
+        &self,
+        key: &UserKey,
+        mut request: ContextRequest,
+        chat: &[Message],
+        pack: impl FnOnce(&Packer, &ContextRequest, &Remembered<'_>, Timestamp) -> T + Send + 'static,
+    ) -> Result<T, EngineError> {
         // Before all that a flush may change: what is committed meanwhile shows twice rather than nowhere.
         let said = if request.include_buffer { self.said(key, request.max_tokens).await? } else { Vec::new() };
         let profile = self.profile(key).await?;
@@ -111,13 +147,19 @@ impl Engine {
             Vec::new()
         };
         let (engine, now) = (self.clone(), self.now());
-        let lines = said.len() + events.len() + gists.as_ref().map_or(0, |gists| gists.gists.len());
+        request.asked_on = request.asked_on.or_else(|| Some(self.today()));
+        let lines = said.len() + events.len() + gists.as_ref().map_or(0, |gists| gists.len());
         offload(lines, move || {
             let (profile, gists) = (profile.as_deref(), gists.as_deref());
             let remembered = Remembered { profile, gists, events: &events, said: &said };
-            engine.0.packer.pack(&request, &remembered, now).text
+            pack(&engine.0.packer, &request, &remembered, now)
         })
         .await
+    }
+
+    /// The present day, where the memory is made.
+    fn today(&self) -> Date {
+        self.now().to_zoned(self.0.settings.flush.policy.time_zone.clone()).date()
     }
 }
 

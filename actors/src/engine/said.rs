@@ -5,7 +5,7 @@ use std::future::ready;
 
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use memory::blob::{Blob, BlobType};
-use memory::context::{SAID_LINE_TOKENS, said_lines};
+use memory::context::{SAID_LINE_TOKENS, SaidLine, said_lines};
 use memory::ids::{BlobId, Owner, UserKey};
 use memory::ports::{Entry, JournalError, Standing};
 
@@ -31,14 +31,14 @@ impl Engine {
     ///
     /// # Errors
     /// When journal or store are away.
-    pub(super) async fn said(&self, key: &UserKey, max_tokens: u32) -> Result<Vec<String>, EngineError> {
+    pub(super) async fn said(&self, key: &UserKey, max_tokens: u32) -> Result<Vec<SaidLine>, EngineError> {
         let Some(owner) = self.owner(key).await? else { return Ok(Vec::new()) };
         let entries = self.newest(&owner, max_tokens).await?;
         let counter = self.counter().clone();
         let lines = entries.iter().map(|entry| entry.blob.payload.len()).sum::<usize>() / LINE_BYTES;
         offload(lines, move || {
-            let blobs: Vec<Blob> = entries.iter().filter_map(readable).collect();
-            blobs.iter().flat_map(|blob| said_lines(blob, counter.as_ref())).take(MAX_LINES).collect()
+            let blobs: Vec<(BlobId, Blob)> = entries.iter().filter_map(|e| Some((e.blob.id, readable(e)?))).collect();
+            blobs.iter().flat_map(|(id, blob)| said_lines(*id, blob, counter.as_ref())).take(MAX_LINES).collect()
         })
         .await
     }

@@ -140,9 +140,16 @@ impl Snapshot for KnownGists {
             Some(embeddings) => embeddings.vectors_of(&key, limit).await?,
             None => Vec::new(),
         };
+        let some_are_older = gists.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+        let count = if some_are_older { context.ports.store.gist_count(&key).await? } else { 0 };
+        let older = count.saturating_sub(u64::from(limit));
         let bytes: usize = gists.iter().map(|gist| gist.text.len()).sum();
         let lines = gists.len() + bytes / LINE_BYTES;
-        offload(lines, move || Some(Self::new(revision, gists, &*context.ports.counter).with_vectors(vectors))).await
+        offload(lines, move || {
+            let known = Self::new(revision, gists, &*context.ports.counter).with_vectors(vectors);
+            Some(known.with_older(older))
+        })
+        .await
     }
 
     // Gists do not say of which life they are.

@@ -37,9 +37,8 @@ async fn slots(world: &World, user: &UserKey) -> Option<usize> {
 }
 
 async fn gists(world: &World, user: &UserKey) -> usize {
-    let all =
-        Search { query: "nurse".into(), meaning: None, topk: 10, threshold: 0.0, since: jiff::Timestamp::UNIX_EPOCH };
-    world.engine.search_gists(user, &all).await.unwrap().len()
+    let all = Search::by_words("nurse", 10, 0.0);
+    world.engine.search_gists(user, &all).await.unwrap().hits.len()
 }
 
 fn slot(world: &World) -> NewSlot {

@@ -86,12 +86,12 @@ async fn tell(world: &World, user: &UserKey, texts: &[&str]) {
 }
 
 fn search(query: &str) -> Search {
-    Search { query: query.into(), meaning: None, topk: 1, threshold: 0.1, since: Timestamp::UNIX_EPOCH }
+    Search::by_words(query, 1, 0.1)
 }
 
 /// The best gist.
 async fn best(world: &World, user: &UserKey, query: &str) -> Option<String> {
-    let hits = world.engine.search_gists(user, &search(query)).await.unwrap();
+    let hits = world.engine.search_gists(user, &search(query)).await.unwrap().hits;
     hits.into_iter().next().map(|hit| hit.gist.text)
 }
 

@@ -42,17 +42,14 @@ pub fn said_lines<'a>(
         let name = m.alias.as_deref();
         line(at, name, speaker(m.role, name), &m.content)
     };
-    let piece = move |(at, piece): (usize, &TranscriptStamp)| {
-        line(at, piece.speaker.as_deref(), name(piece), &piece.content)
-    };
+    let piece =
+        move |(at, piece): (usize, &TranscriptStamp)| line(at, piece.speaker.as_deref(), name(piece), &piece.content);
     match &blob.data {
         BlobData::Chat { messages } => Box::new(messages.iter().enumerate().rev().filter_map(message)),
         BlobData::Transcript { transcripts } => Box::new(transcripts.iter().enumerate().rev().filter_map(piece)),
         BlobData::Summary { summary: text }
         | BlobData::Code { content: text, .. }
-        | BlobData::Doc { content: text } => {
-            Box::new(line(0, None, blob.blob_type().to_string(), text).into_iter())
-        }
+        | BlobData::Doc { content: text } => Box::new(line(0, None, blob.blob_type().to_string(), text).into_iter()),
     }
 }
 

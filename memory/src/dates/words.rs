@@ -33,7 +33,9 @@ pub(crate) fn words_asked(question: &str, asked_on: Date) -> Option<String> {
 /// one before that where "last" is said while it goes on.
 fn season(question: &str, asked_on: Date) -> Option<String> {
     static SEASON: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)\b(last|this|past|in|during|over|the) (?:the )?(spring|summer|autumn|fall|winter)\b(?: (?:of )?(\d{4})\b)?")
+        pattern(
+            r"(?i)\b(last|this|past|in|during|over|the) (?:the )?(spring|summer|autumn|fall|winter)\b(?: (?:of )?(\d{4})\b)?",
+        )
     });
     let found = SEASON.captures(question)?;
     let first = match found[2].to_ascii_lowercase().as_str() {
@@ -84,7 +86,13 @@ mod tests {
         means("Who came in the summer of 2024?", "June July August 2024");
         assert_eq!(asked("Did I fall off my bike?"), None);
         assert_eq!(asked("Who is Summer?"), None);
-        assert_eq!(words_asked("last winter", date(2026, 1, 5)).as_deref(), Some("December January February 2024 2025"));
-        assert_eq!(words_asked("last winter", date(2026, 3, 5)).as_deref(), Some("December January February 2025 2026"));
+        assert_eq!(
+            words_asked("last winter", date(2026, 1, 5)).as_deref(),
+            Some("December January February 2024 2025")
+        );
+        assert_eq!(
+            words_asked("last winter", date(2026, 3, 5)).as_deref(),
+            Some("December January February 2025 2026")
+        );
     }
 }

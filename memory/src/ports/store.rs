@@ -363,6 +363,9 @@ pub trait Store: Send + Sync + 'static {
     /// user's memory at that instant.
     async fn gists(&self, key: &UserKey, limit: u32) -> Result<Option<(i64, Vec<Gist>)>, StoreError>;
 
+    /// How many gists a user has.
+    async fn gist_count(&self, key: &UserKey) -> Result<u64, StoreError>;
+
     /// Reads a stored blob, or one of a dead letter.
     async fn blob(&self, key: &UserKey, id: BlobId) -> Result<Option<StoredBlob>, StoreError>;
 

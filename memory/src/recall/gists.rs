@@ -64,7 +64,7 @@ pub struct KnownGists {
     /// The revision of the user's memory that they belong to.
     pub revision: i64,
     /// How many older gists there are that are not among these.
-    pub older: u64,
+    older: u64,
     /// Oldest first: the order of the store the other way round.
     gists: Vec<Gist>,
     /// The [`gist_line`] of each.
@@ -120,6 +120,12 @@ impl KnownGists {
         };
         known.push(gists.into_iter().rev(), counter);
         known
+    }
+
+    /// The same, where so many older gists are not among these.
+    #[must_use]
+    pub fn with_older(self, older: u64) -> Self {
+        Self { older, ..self }
     }
 
     /// The same with vectors of the gists, all of one space. Those of other gists are passed over.

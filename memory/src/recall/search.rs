@@ -25,6 +25,14 @@ pub struct Search {
     pub range: TimeRange,
 }
 
+impl Search {
+    /// A search by words alone, through all gists.
+    pub fn by_words(query: impl Into<String>, topk: u32, threshold: f64) -> Self {
+        let (asked_on, meaning, range) = (None, None, TimeRange::default());
+        Self { query: query.into(), asked_on, meaning, topk, threshold, range }
+    }
+}
+
 /// Which gists come into question by their times. The default is all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TimeRange {

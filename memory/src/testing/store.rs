@@ -287,6 +287,10 @@ impl Store for MemoryStore {
         self.on(key, |rows| Some((rows.user.as_ref()?.revision, rows.gists(limit))))
     }
 
+    async fn gist_count(&self, key: &UserKey) -> Result<u64, StoreError> {
+        self.on(key, |rows| rows.gists(u32::MAX).len() as u64)
+    }
+
     async fn blob(&self, key: &UserKey, id: BlobId) -> Result<Option<StoredBlob>, StoreError> {
         self.on(key, |rows| {
             let dead = rows.dead.values().flat_map(|dead| &dead.letter.blobs);

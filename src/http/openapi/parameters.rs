@@ -94,6 +94,21 @@ pub(in crate::http) fn share(name: &str, default: f64, says: &str) -> Parameter 
     in_query(name, says, schema)
 }
 
+/// The days between which something happened.
+pub(in crate::http) fn happened() -> [Parameter; 2] {
+    let day = |name, says| in_query(name, says, typed(Type::String).pattern(Some(r"^\d{4}(-\d{2}(-\d{2})?)?$")));
+    [
+        day(
+            "happened_from",
+            "Only what happened, or was told, on this day or later: `2023-05-08`, `2023-05` or `2023`.",
+        ),
+        day(
+            "happened_until",
+            "Only what happened, or was told, on this day or earlier; of a month or a year, its last.",
+        ),
+    ]
+}
+
 /// A text.
 pub(in crate::http) fn text(name: &str, says: &str) -> Parameter {
     in_query(name, says, typed(Type::String))

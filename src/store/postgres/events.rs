@@ -124,6 +124,12 @@ pub(super) async fn gists(
     Ok(Some((first.try_get("revision")?, gists_of(&rows)?)))
 }
 
+pub(super) async fn gist_count(conn: &mut PgConnection, key: &UserKey) -> Result<u64, DatabaseError> {
+    let row = query("SELECT count(*) AS gists FROM gists WHERE project_id = $1 AND user_id = $2").user(key);
+    let count: i64 = row.fetch_one(conn).await?.try_get("gists")?;
+    Ok(count.unsigned_abs())
+}
+
 pub(super) async fn replace(
     conn: &mut PgConnection,
     key: &UserKey,

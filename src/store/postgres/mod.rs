@@ -193,6 +193,10 @@ impl Store for PostgresStore {
         Ok(self.database.single(key.clone(), move |conn, key| Box::pin(events::gists(conn, key, limit))).await?)
     }
 
+    async fn gist_count(&self, key: &UserKey) -> Result<u64, StoreError> {
+        Ok(self.database.single(key.clone(), move |conn, key| Box::pin(events::gist_count(conn, key))).await?)
+    }
+
     async fn blob(&self, key: &UserKey, id: BlobId) -> Result<Option<StoredBlob>, StoreError> {
         Ok(self.database.single(key.clone(), move |conn, key| Box::pin(blobs::read(conn, key, id))).await?)
     }

@@ -108,6 +108,13 @@ pub(super) async fn gists(
     Ok(Some((revision, rows.into_iter().map(|row| row.0).collect())))
 }
 
+pub(super) async fn gist_count(conn: &mut SqliteConnection, key: &UserKey) -> Result<u64, DatabaseError> {
+    let sql = "SELECT count(*) FROM gists WHERE project_id = ?1 AND user_id = ?2";
+    let select = query_scalar(sql).bind(key.project.as_str().to_owned()).bind(key.user.0);
+    let count: i64 = select.fetch_one(conn).await?;
+    Ok(count.unsigned_abs())
+}
+
 pub(super) async fn replace(
     conn: &mut SqliteConnection,
     key: &UserKey,

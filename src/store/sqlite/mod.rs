@@ -209,6 +209,11 @@ impl Store for SqliteStore {
         Ok(work.await?)
     }
 
+    async fn gist_count(&self, key: &UserKey) -> Result<u64, StoreError> {
+        let key = key.clone();
+        Ok(self.database.read(move |conn| Box::pin(async move { events::gist_count(conn, &key).await })).await?)
+    }
+
     async fn blob(&self, key: &UserKey, id: BlobId) -> Result<Option<StoredBlob>, StoreError> {
         let key = key.clone();
         let work = self.database.read(move |conn| Box::pin(async move { blobs::read(conn, &key, id).await }));

@@ -30,6 +30,7 @@ pub(super) fn cases() -> Vec<Case> {
     ];
     cases.extend(packing());
     cases.extend(just_said());
+    cases.extend(explained());
     cases.extend(checking());
     cases
 }
@@ -95,6 +96,72 @@ fn just_said() -> Vec<Case> {
         case("flush", "POST", "/users/buffer/{user}/chat?wait_process=true"),
         asked("flushed").data(context("$text:Oslo")),
         get("flushed, in the frame", "include_buffer=true").data(context("$text:## Just said, newest first\n\n")),
+    ]
+}
+
+/// What a context is made of, told line by line: two slots, and three gists that were flushed.
+fn explained() -> Vec<Case> {
+    let asked = "customize_context_prompt=%3C%7Bprofile_section%7D%7C%7Bevent_section%7D%3E&explain=true";
+    let part = |max: u32, lines: Value, left_out: Value, next: Value| json!({"max_tokens": max, "tokens": "$number", "lines": lines, "left_out": left_out, "next": next});
+    let whole = |max: u32, considered: u32, profile: Value, events: Value| {
+        json!({"context": "$start:<", "explain": {
+            "max_tokens": max, "tokens": "$number", "frame_tokens": "$number", "considered": considered,
+            "profile": profile, "events": events, "buffer": "$any",
+        }})
+    };
+    let (any, none) = (|| json!("$any"), || json!([]));
+    let limit = |name: &str, count: u32| json!([{"limit": name, "count": count}]);
+    let sushi = json!([{
+        "text": "- interest::s: sushi", "tokens": "$number", "slot_id": "$id", "similarity": null, "scores": null,
+        "sources": []
+    }]);
+    let gist = |text: &str, similarity: Value, scores: Value| {
+        json!({
+            "text": text, "tokens": "$number", "gist_id": "$id", "event_id": "$id", "similarity": similarity,
+            "scores": scores, "sources": "$list:1"
+        })
+    };
+    let newest = ["- I moved to Oslo.", "- I love it.", "- See you!"].map(|text| gist(text, json!(null), json!(null)));
+    let scores = json!({"words": "$number", "lent": "$number", "meaning": null, "around": null});
+    let found =
+        [gist("- I moved to Oslo.", json!(1.0), scores.clone()), gist("- I love it.", json!("$number"), scores)];
+    let sushi_alone = "only_topics=interest&max_token_size=100&profile_event_ratio=0.5";
+    let oslo = CHATS.replace("Paris", "Oslo");
+    let profile = || part(50, sushi.clone(), limit("only_topics", 1), none());
+    vec![
+        get("why", &format!("{asked}&{sushi_alone}")).data(whole(
+            100,
+            3,
+            profile(),
+            part(50, json!(newest), none(), none()),
+        )),
+        get("why so little", &format!("{asked}&max_token_size=10")).data(whole(
+            10,
+            3,
+            part(5, none(), limit("max_token_size", 2), json!("$list:2")),
+            part(0, none(), limit("max_token_size", 3), json!("$list:3")),
+        )),
+        get("why no old events", &format!("{asked}&{sushi_alone}&time_range_in_days=0")).data(whole(
+            100,
+            0,
+            profile(),
+            part(50, none(), limit("time_range_in_days", 3), none()),
+        )),
+        get("why none of last year", &format!("{asked}&{sushi_alone}&happened_until=2025")).data(whole(
+            100,
+            0,
+            profile(),
+            part(50, none(), limit("happened_from, happened_until", 3), none()),
+        )),
+        get("why for a chat", &format!("{asked}&{oslo}&{sushi_alone}")).data(whole(
+            100,
+            3,
+            profile(),
+            part(50, json!(found), limit("event_similarity_threshold", 1), none()),
+        )),
+        get("why what was just said", &format!("include_buffer=true&{asked}")).data(whole(1000, 3, any(), any())),
+        get("no day", "happened_from=x").problems(json!([["date_parsing", ["query", "happened_from"]]])),
+        get("no flag to explain", "explain=maybe").problems(json!([["bool_parsing", ["query", "explain"]]])),
     ]
 }
 

@@ -29,6 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = listing();
     cases.extend(changing());
     cases.extend(searching());
+    cases.extend(explained());
     cases.extend(tagged());
     cases.push(case("delete", "DELETE", "/users/event/{user}/{event}").data(json!(null)));
     cases.push(case("delete again", "DELETE", "/users/event/{user}/{event}").errno(404));
@@ -98,6 +99,51 @@ fn searching() -> Vec<Case> {
         gists("gists", &format!("{{user}}?{QUERY}")).data(json!({"gists": [gist], "events": []})),
         gists("gists without a query", "{user}").problems(missing()),
         gists("gists of nobody", &format!("{{nobody}}?{QUERY}")).data(none()),
+    ]
+}
+
+/// Searches that tell why, and those of what happened at some time.
+fn explained() -> Vec<Case> {
+    let search = |name, path: &str| get(name, &format!("{path}/search/{{user}}?explain=true&{QUERY}"));
+    let line = json!({
+        "text": "- The lighthouse keeper moved to Crete", "tokens": "$number", "gist_id": "$id", "event_id": "{event}",
+        "similarity": 1.0, "scores": {"words": "$number", "lent": 0.0, "meaning": null, "around": null}, "sources": []
+    });
+    let why = |lines: Value, considered: u32, left_out: Value| json!({"considered": considered, "lines": lines, "left_out": left_out});
+    let hit = |why: Value| {
+        let event = event(changed(json!([{"tag": "emotion", "value": "happy"}])), json!(1.0));
+        json!({"events": [event], "gists": [], "explain": why})
+    };
+    let none = |why: Value| json!({"events": [], "gists": [], "explain": why});
+    let limit = |limit: &str| json!([{"limit": limit, "count": 1}]);
+    // Neither told nor happened on a known day.
+    let undated = "happened_from=2020&happened_until=2021-05";
+    let bad = |name: &str| json!([["date_parsing", ["query", name]]]);
+    vec![
+        search("why", "event").data(hit(why(json!([line]), 1, json!([])))),
+        search("why a gist", "event_gist")
+            .data(json!({"events": [], "gists": "$list:1", "explain": why(json!([line]), 1, json!([]))})),
+        get(
+            "why nothing",
+            &format!("event/search/{{user}}?explain=1&{QUERY}&similarity_threshold=0.2&time_range_in_days=0"),
+        )
+        .data(none(why(json!([]), 0, limit("time_range_in_days")))),
+        get("why nothing alike", "event/search/{user}?explain=1&query=piano").data(none(why(
+            json!([]),
+            1,
+            limit("similarity_threshold"),
+        ))),
+        get("why nothing of a time", &format!("event_gist/search/{{user}}?explain=1&{undated}&{QUERY}"))
+            .data(none(why(json!([]), 0, limit("happened_from, happened_until")))),
+        get("no date", &format!("event/search/{{user}}?{QUERY}&happened_from=last+May")).problems(bad("happened_from")),
+        get("no day", &format!("event/search/{{user}}?{QUERY}&happened_until=2023-02-30"))
+            .problems(bad("happened_until")),
+        get("no matter when", &format!("event/search/{{user}}?{QUERY}&happened_until=")),
+        get("why, of nobody", &format!("event/search/{{nobody}}?explain=true&{QUERY}")).data(none(why(
+            json!([]),
+            0,
+            json!([]),
+        ))),
     ]
 }
 

@@ -1,9 +1,9 @@
 use super::*;
 use crate::ids::EventId;
-use crate::recall::Period;
-use jiff::Timestamp;
 use crate::ids::GistId;
+use crate::recall::Period;
 use crate::testing::WordCounter;
+use jiff::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -28,8 +28,7 @@ fn known(gists: Vec<Gist>) -> KnownGists {
 }
 
 fn search(query: &str, threshold: f64) -> Search {
-    let range = TimeRange::default();
-    Search { query: query.into(), asked_on: None, meaning: None, topk: 10, threshold, range }
+    Search::by_words(query, 10, threshold)
 }
 
 fn since(second: i64) -> TimeRange {
@@ -278,7 +277,8 @@ fn an_event_that_is_not_the_newest_has_no_place_at_the_end() {
 
 #[test]
 fn a_question_may_name_its_time() {
-    let on = |event, date: &str| Gist { said_at: Some(date.into()), ..gist(event, 0, 10 + event as i64, "went swimming") };
+    let on =
+        |event, date: &str| Gist { said_at: Some(date.into()), ..gist(event, 0, 10 + event as i64, "went swimming") };
     let known = known(vec![on(3, "2026-11-02"), on(2, "2026-07-03"), on(1, "2025-07-03")]);
     let asked = |query: &str| {
         let asked_on = Some(jiff::civil::date(2026, 11, 26));

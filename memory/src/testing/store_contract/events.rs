@@ -200,6 +200,7 @@ pub async fn gists_come_newest_event_first(kit: Kit) {
         assert_eq!(texts, all[..all.len().min(limit as usize)]);
     }
     let (revision, _) = kit.store.gists(&owner.key, 0).await.unwrap().unwrap();
+    assert_eq!(kit.store.gist_count(&owner.key).await.unwrap(), kit.gists(&owner, 100).await.len() as u64);
     assert_eq!(revision, kit.revision(&owner).await);
 }
 
