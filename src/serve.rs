@@ -233,6 +233,7 @@ fn engine_settings(config: &Config, model: &dyn LanguageModel) -> EngineSettings
         filter_by_model: config.profile_filter == crate::config::ProfileFilterBy::Model,
         cache_trust: Duration::MAX,
         cache_bytes: config.cache_bytes,
+        search_cache_bytes: config.search_cache_bytes,
         applied_blobs_retention: config.applied_blobs_retention(),
         shutdown_timeout: config.shutdown_timeout,
     }

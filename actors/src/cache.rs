@@ -19,7 +19,7 @@ impl CacheBudget {
     pub(crate) fn take(&self, bytes: usize) -> Option<CacheShare> {
         let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
-        Some(CacheShare { used: self.used.clone(), bytes })
+        Some(CacheShare { budget: self.clone(), bytes })
     }
 
     /// True when so little is left that idle users should go.
@@ -31,13 +31,22 @@ impl CacheBudget {
 /// Part of a [`CacheBudget`], given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct CacheShare {
-    used: Arc<AtomicUsize>,
+    budget: CacheBudget,
     bytes: usize,
+}
+
+impl CacheShare {
+    /// This share with so many bytes. None when they are not there.
+    pub(crate) fn resized(self, bytes: usize) -> Option<Self> {
+        let budget = self.budget.clone();
+        drop(self);
+        budget.take(bytes)
+    }
 }
 
 impl Drop for CacheShare {
     fn drop(&mut self) {
-        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -50,7 +59,8 @@ mod tests {
         let budget = CacheBudget::new(100);
         let share = budget.take(95).unwrap();
         assert!(budget.is_tight() && budget.take(6).is_none() && budget.take(usize::MAX).is_none());
-        drop(share);
+        let share = share.resized(100).unwrap();
+        assert!(share.resized(101).is_none());
         assert!(!budget.is_tight() && budget.take(100).is_some());
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use memory::event::Gist;
-use memory::ids::{GistId, ProjectId, UserKey};
+use memory::ids::{GistId, ProjectId, UserId, UserKey};
 use memory::ports::{Change, Embedded, Embedder, ModelError, NewVector, Purpose, StoreError, Unembedded, Vectors};
 use memory::recall::embeddable;
 use memory::search::Vector;
@@ -78,6 +78,13 @@ impl Gate {
     }
 }
 
+/// Vectors that nobody keeps yet.
+pub(crate) struct News {
+    pub(crate) news: Vec<NewVector>,
+    /// The tokens that they cost.
+    pub(crate) tokens: u32,
+}
+
 #[derive(Debug, thiserror::Error)]
 enum FillError {
     #[error(transparent)]
@@ -139,11 +146,10 @@ impl Embeddings {
         None
     }
 
-    /// Embeds the gists that a flush has told, in one call. What fails is filled in later. True when the memory may be
-    /// another since.
-    pub(crate) async fn told(&self, ports: &Ports, key: &UserKey, gists: Vec<Gist>) -> bool {
+    /// Embeds the gists that a flush has told, in one call. None when that failed: they are filled in later.
+    pub(crate) async fn told(&self, key: &UserKey, gists: Vec<Gist>) -> Option<News> {
         // Those that find no place are filled in later.
-        let Ok(_place) = self.told.try_acquire() else { return false };
+        let _place = self.told.try_acquire().ok()?;
         let gist = |gist: Gist| Unembedded {
             key: key.clone(),
             event_id: gist.event_id,
@@ -152,14 +158,18 @@ impl Embeddings {
             sources: gist.sources,
         };
         let gists: Vec<Unembedded> = gists.into_iter().map(gist).collect();
-        let Some(embedded) = self.ask(&texts_of(&gists), Purpose::Document, FLUSH_WAIT).await else { return false };
-        if let Err(error) = self.put(ports, &key.project, &news_of(&gists, embedded.vectors), embedded.tokens).await {
-            outages::store_failed(&error);
-        }
-        true
+        let embedded = self.ask(&texts_of(&gists), Purpose::Document, FLUSH_WAIT).await?;
+        Some(News { news: news_of(&gists, embedded.vectors), tokens: embedded.tokens })
     }
 
-    async fn put(&self, ports: &Ports, project: &ProjectId, news: &[NewVector], tokens: u32) -> Result<(), StoreError> {
+    /// Keeps vectors of one project. Returns the new revisions of its users.
+    pub(crate) async fn put(
+        &self,
+        ports: &Ports,
+        project: &ProjectId,
+        news: &[NewVector],
+        tokens: u32,
+    ) -> Result<Vec<(UserId, i64)>, StoreError> {
         self.vectors.put_vectors(self.embedder.space(), project, news, tokens.into(), ports.clock.now()).await
     }
 }
@@ -268,7 +278,8 @@ impl Filler {
         match self.embeddings.embedder.embed(&texts_of(gists), Purpose::Document).await {
             Ok(Embedded { vectors, tokens }) => {
                 self.embeddings.gate.worked();
-                Ok(self.embeddings.put(&self.ports, project, &news_of(gists, vectors), tokens).await?)
+                self.embeddings.put(&self.ports, project, &news_of(gists, vectors), tokens).await?;
+                Ok(())
             }
             Err(error @ (ModelError::Refused(_) | ModelError::Unusable(_))) => {
                 self.one_by_one(project, gists, error).await

@@ -7,24 +7,23 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use memory::blob::BlobType;
 use memory::buffer::FlushEnd;
-use memory::event::Gist;
 use memory::extraction::Request;
 use memory::flush::{Flush, FlushSettings, Reply, Step};
-use memory::ids::{Owner, UserKey};
-use memory::ports::{Change, CommitReply, JournalError, ModelError, StoreError, Usage};
+use memory::ids::Owner;
+use memory::ports::{CommitReply, JournalError, ModelError, StoreError, Usage};
 use tokio::time::Instant;
 
 use crate::crash_point::crash_point;
 use crate::outages;
 use crate::projects::ProjectCache;
-use crate::registry::Registry;
 use crate::settings::Ports;
+use crate::told::Teller;
 
 /// What runs flushes. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct FlushRunner {
     pub(crate) ports: Ports,
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) teller: Teller,
     pub(crate) settings: Arc<FlushSettings>,
     pub(crate) projects: Arc<ProjectCache>,
 }
@@ -42,10 +41,12 @@ impl FlushRunner {
         // It knows how the project wants its memory made: as it was when the profile was first read.
         let mut has_policy = false;
         // What it has told, to be embedded when all else is done.
-        let mut told = Vec::new();
+        let mut told = None;
         loop {
             if let Step::Done(end) = step {
-                self.embed(&flush, told).await;
+                if let Some(told) = told {
+                    self.teller.embed(flush.owner(), told).await;
+                }
                 report(&flush, &end, away);
                 return end;
             }
@@ -69,7 +70,7 @@ impl FlushRunner {
                 }
                 has_policy = true;
             }
-            let telling = self.ports.embeddings.as_ref().map(|_| gists_of(&step));
+            let telling = self.teller.of(flush.owner(), &step);
             let Some(reply) = self.perform_claimed(&flush, step, &mut renewed_at).await else {
                 tracing::warn!(user = %flush.owner().key.user, "the claim on a batch was lost; another worker has it");
                 return FlushEnd::Moved;
@@ -78,26 +79,18 @@ impl FlushRunner {
             if !releases {
                 away = is_away(&reply);
             }
-            if matches!(reply, Reply::Committed(CommitReply::Done)) {
-                told = telling.unwrap_or_default();
-            }
             if is_counted(&reply) {
                 self.projects.spent(&flush.owner().key.project, cost);
             }
             if commits && may_have_changed(&reply) {
                 // Before the batch is discarded: who finds it after a crash in between tells it again.
-                self.tell_changed(&flush.owner().key).await;
+                told = telling.filter(|_| matches!(reply, Reply::Committed(CommitReply::Done)));
+                match &told {
+                    Some(told) => self.teller.committed(flush.owner(), told).await,
+                    None => self.teller.changed(flush.owner()).await,
+                }
             }
             step = next(&mut flush, reply);
-        }
-    }
-
-    /// Embeds what a flush has told. The flush has taken effect, whatever comes of this.
-    async fn embed(&self, flush: &Flush, told: Vec<Gist>) {
-        let Some(embeddings) = self.ports.embeddings.as_ref().filter(|_| !told.is_empty()) else { return };
-        let key = &flush.owner().key;
-        if embeddings.told(&self.ports, key, told).await {
-            self.tell_changed(key).await;
         }
     }
 
@@ -128,12 +121,6 @@ impl FlushRunner {
                 }
             }
         }
-    }
-
-    /// Tells this process and the others that the memory of a user is another.
-    async fn tell_changed(&self, key: &UserKey) {
-        self.registry.changed(key);
-        self.ports.changes.announce(&Change::Memory(key.clone())).await;
     }
 
     /// Does one step. None when there is nothing to do.
@@ -183,14 +170,6 @@ impl FlushRunner {
     async fn renew(&self, flush: &Flush) -> bool {
         let Some((flush_id, token)) = flush.claim() else { return true };
         self.ports.journal.renew(flush.owner(), flush_id, token, self.settings.lease).await.unwrap_or(true)
-    }
-}
-
-/// The gists that a step stores.
-fn gists_of(step: &Step) -> Vec<Gist> {
-    match step {
-        Step::Commit(commit) => commit.event.as_ref().map(|(_, gists)| gists.clone()).unwrap_or_default(),
-        _ => Vec::new(),
     }
 }
 

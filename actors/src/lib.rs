@@ -23,6 +23,7 @@ mod rates;
 mod registry;
 mod settings;
 mod sweeper;
+mod told;
 mod user_actor;
 
 pub use doubt::Doubt;

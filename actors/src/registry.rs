@@ -14,6 +14,7 @@ use actix::prelude::*;
 use dashmap::DashMap;
 use memory::ids::{Incarnation, Owner, UserKey};
 use memory::ports::StoreError;
+use memory::recall::KnownGists;
 use tokio::time::Instant;
 
 use crate::error::{EngineError, RETRY_AFTER};
@@ -160,6 +161,29 @@ impl Registry {
     pub(crate) fn changed(&self, key: &UserKey) {
         if let Some(entry) = self.actors.get(key) {
             entry.caches.invalidate();
+        }
+    }
+
+    /// How many gists of a user are cached; none when they are not.
+    pub(crate) fn cached_gists(&self, key: &UserKey) -> Option<usize> {
+        self.actors.get(key)?.caches.gists()
+    }
+
+    /// Lets what is cached of a user's gists grow by what has just been added at a revision, and drops the rest. Of
+    /// another life of the user all is dropped.
+    pub(crate) fn grew(
+        &self,
+        owner: &Owner,
+        base: i64,
+        began: Instant,
+        grow: impl FnOnce(KnownGists) -> Option<KnownGists>,
+    ) {
+        // The map is not held meanwhile: it is shared by all users.
+        let caches = self.actors.get(&owner.key).map(|entry| (entry.caches.clone(), entry.incarnation));
+        match caches {
+            Some((caches, incarnation)) if incarnation == owner.incarnation => caches.grow(base, began, grow),
+            Some((caches, _)) => caches.invalidate(),
+            None => {}
         }
     }
 

@@ -72,8 +72,10 @@ pub struct EngineSettings {
     /// What is cached is compared with the store before it is used once it is older than this; zero compares it every
     /// time (`read_consistency`). Whatever this says, it is compared while the change feed is not live.
     pub cache_trust: Duration,
-    /// Bytes that all cached profiles and gists may take together (`cache_bytes`).
+    /// Bytes that all cached profiles may take together (`cache_bytes`).
     pub cache_bytes: usize,
+    /// Bytes that all cached gists, with what is needed to search them, may take together (`search_cache_bytes`).
+    pub search_cache_bytes: usize,
     /// How long the store remembers which blobs were applied (`applied_blobs_retention_days`).
     pub applied_blobs_retention: Duration,
     /// How long shutdown waits for flushes under way (`shutdown_timeout_seconds`).

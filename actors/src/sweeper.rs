@@ -308,7 +308,8 @@ impl Sweeper {
 
     fn passivate(&self) {
         let registry = &self.context.registry;
-        let crowded = registry.active() > self.settings.max_active_users / 10 * 9 || self.context.cache.is_tight();
+        let is_tight = self.context.cache.is_tight() || self.context.search_cache.is_tight();
+        let crowded = registry.active() > self.settings.max_active_users / 10 * 9 || is_tight;
         let idle = if crowded { self.settings.sweep_interval } else { self.settings.actor_idle };
         registry.passivate_idle(idle);
     }

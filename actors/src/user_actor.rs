@@ -35,7 +35,10 @@ pub(crate) struct UserContext {
     pub(crate) pool: Addr<FlushPool>,
     pub(crate) limits: BufferLimits,
     pub(crate) search_max_gists: u32,
+    /// For profiles.
     pub(crate) cache: CacheBudget,
+    /// For gists and their index.
+    pub(crate) search_cache: CacheBudget,
     /// See [`crate::EngineSettings::cache_trust`].
     pub(crate) cache_trust: Duration,
 }

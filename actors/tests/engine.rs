@@ -3,6 +3,7 @@
 mod advice;
 mod deaths;
 mod embeddings;
+mod growth;
 mod letters;
 mod processes;
 mod projects;

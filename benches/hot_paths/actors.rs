@@ -166,6 +166,7 @@ fn settings() -> EngineSettings {
         filter_by_model: false,
         cache_trust: Duration::MAX,
         cache_bytes: 1 << 28,
+        search_cache_bytes: 1 << 28,
         applied_blobs_retention: NEVER,
         shutdown_timeout: Duration::from_secs(1),
     }

@@ -43,6 +43,7 @@ const RANGES: [(&str, u64, u64); 42] = [
     ("max_waiting_per_user", 1, 100_000),
     ("search_max_gists", 1, 1_000_000),
     ("cache_bytes", 0, 1 << 40),
+    ("search_cache_bytes", 0, 1 << 40),
     ("max_profile_subtopics", 1, 1_000),
     ("max_pre_profile_token_size", 8, 100_000),
     ("llm_profile_tokens", 0, 1_000_000),

@@ -110,8 +110,10 @@ pub struct Config {
     pub max_waiting_per_user: usize,
     /// Newest gists of a user that a search looks through.
     pub search_max_gists: usize,
-    /// Bytes that the profiles and gists kept in memory may take, all users together.
+    /// Bytes that the profiles kept in memory may take, all users together.
     pub cache_bytes: usize,
+    /// The same of gists, with the index of their words and their vectors.
+    pub search_cache_bytes: usize,
 
     /// Language of memos; none: that of the chat.
     pub language: Option<Language>,

@@ -40,6 +40,7 @@ use crate::rates::Rates;
 use crate::registry::{Leased, Registry};
 use crate::settings::{EngineSettings, Ports};
 use crate::sweeper::Sweeper;
+use crate::told::Teller;
 use crate::user_actor::{Close, UserActor, UserContext, UserError};
 
 /// All that the service does, in one process. Cheap to clone.
@@ -84,12 +85,10 @@ impl Engine {
         };
         let projects = ProjectCache::new(ports.projects.clone(), settings.flush.clone(), quotas.clone());
         let projects = Arc::new(projects);
-        let runner = FlushRunner {
-            ports: ports.clone(),
-            settings: settings.flush.clone(),
-            projects: projects.clone(),
-            registry: registry.clone(),
-        };
+        let search_max_gists = settings.search_max_gists;
+        let teller = Teller { ports: ports.clone(), registry: registry.clone(), search_max_gists };
+        let runner =
+            FlushRunner { teller, ports: ports.clone(), settings: settings.flush.clone(), projects: projects.clone() };
         let pool = FlushPool::new(runner, workers, settings.flush_workers).start();
         let packer = Packer::new(ports.counter.clone());
         let context = Arc::new(UserContext {
@@ -100,6 +99,7 @@ impl Engine {
             limits: settings.buffer,
             search_max_gists: settings.search_max_gists,
             cache: CacheBudget::new(settings.cache_bytes),
+            search_cache: CacheBudget::new(settings.search_cache_bytes),
             cache_trust: settings.cache_trust,
         });
         let (stop, stopped) = watch::channel(false);

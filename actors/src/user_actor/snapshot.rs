@@ -33,6 +33,9 @@ pub(crate) trait Snapshot: Sized + Send + Sync + 'static {
     /// About how many bytes it takes in memory.
     fn bytes(&self) -> usize;
 
+    /// What all of its kind may take together.
+    fn budget(context: &UserContext) -> &CacheBudget;
+
     /// Its place in the cache.
     fn cached(kept: &mut Kept) -> &mut Option<Cached<Self>>;
 }
@@ -67,6 +70,31 @@ impl Caches {
         // A snapshot is large: nobody is to wait for its end.
         drop(kept);
         drop(old);
+    }
+
+    /// How many gists are kept; none when they are not.
+    pub(crate) fn gists(&self) -> Option<usize> {
+        self.lock().gists.as_ref().map(|cached| cached.value.len())
+    }
+
+    /// Lets what is kept of the gists grow by what has just been added to the memory at revision `base`, and drops the
+    /// rest. Where it is of another revision, nothing is kept. `began`: when the addition had not begun yet.
+    pub(crate) fn grow(&self, base: i64, began: Instant, grow: impl FnOnce(KnownGists) -> Option<KnownGists>) {
+        let mut kept = self.lock();
+        let epoch = kept.epoch + 1;
+        let old = std::mem::replace(&mut *kept, Kept { epoch, ..Kept::default() });
+        // Readers need not wait: meanwhile they find nothing.
+        drop(kept);
+        let Some(Cached { value, _share: share, .. }) = old.gists.filter(|cached| cached.value.revision == base) else {
+            return;
+        };
+        let known = Arc::try_unwrap(value).unwrap_or_else(|shared| (*shared).clone());
+        let Some(value) = grow(known) else { return };
+        let Some(share) = share.resized(value.bytes()) else { return };
+        let mut kept = self.lock();
+        if kept.epoch == epoch {
+            kept.gists = Some(Cached { value: Arc::new(value), checked_at: began, _share: share });
+        }
     }
 
     /// What may be used without a look at the store.
@@ -127,6 +155,10 @@ impl Snapshot for KnownProfile {
         self.bytes()
     }
 
+    fn budget(context: &UserContext) -> &CacheBudget {
+        &context.cache
+    }
+
     fn cached(kept: &mut Kept) -> &mut Option<Cached<Self>> {
         &mut kept.profile
     }
@@ -163,6 +195,10 @@ impl Snapshot for KnownGists {
 
     fn bytes(&self) -> usize {
         self.bytes()
+    }
+
+    fn budget(context: &UserContext) -> &CacheBudget {
+        &context.search_cache
     }
 
     fn cached(kept: &mut Kept) -> &mut Option<Cached<Self>> {
@@ -209,7 +245,7 @@ impl<T: Snapshot> Handler<Leased<Get<T>>> for UserActor {
                 return Err(UserError::Gone);
             };
             if checked {
-                actor.caches.keep(&actor.context.cache, value.clone(), began, epoch);
+                actor.caches.keep(T::budget(&actor.context), value.clone(), began, epoch);
             }
             Ok(value)
         }))

@@ -126,6 +126,8 @@ async fn a_chat_narrows_the_profile_of_a_context() {
         profile_event_ratio: 0.5,
         chats: None,
         meaning: None,
+        asked_on: None,
+        happened: Default::default(),
         threshold: 0.2,
         time_range_in_days: 180,
         require_event_summary: false,

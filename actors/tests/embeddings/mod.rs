@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use memory::blob::BlobType::Chat;
 use memory::event::EventData;
 use memory::ids::UserKey;
@@ -228,4 +227,19 @@ async fn nobody_waits_again_and_again_for_an_embedder_that_is_away() {
     embedder.set_away(false);
     world.pass(Duration::from_secs(20)).await;
     assert_eq!(best(&world, &user, "Is there a puppy?").await.as_deref(), Some(SAID[0]));
+}
+
+#[actix::test]
+async fn vectors_are_found_without_another_look_at_the_store() {
+    let embedder = Dictionary::new("words");
+    let world = world(&embedder);
+    let user = world.user().await;
+    tell(&world, &user, &["we have a dog", "the weather is bad"]).await;
+    assert_eq!(best(&world, &user, "puppy").await.as_deref(), Some("we have a dog"));
+    let reads = world.store.gist_reads();
+    tell(&world, &user, &["my Volvo is red"]).await;
+    tell(&world, &user, &["tea is fine"]).await;
+    assert_eq!(best(&world, &user, "which car?").await.as_deref(), Some("my Volvo is red"));
+    assert_eq!(best(&world, &user, "puppy").await.as_deref(), Some("we have a dog"));
+    assert_eq!(world.store.gist_reads(), reads);
 }

@@ -19,6 +19,8 @@ fn request(include_buffer: bool) -> ContextRequest {
         profile_event_ratio: 0.1,
         chats: None,
         meaning: None,
+        asked_on: None,
+        happened: Default::default(),
         threshold: 0.2,
         time_range_in_days: 36_500,
         require_event_summary: false,

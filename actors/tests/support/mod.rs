@@ -323,6 +323,7 @@ fn settings() -> EngineSettings {
         filter_by_model: false,
         cache_trust: Duration::MAX,
         cache_bytes: 1 << 20,
+        search_cache_bytes: 1 << 20,
         applied_blobs_retention: Duration::from_secs(86_400),
         shutdown_timeout: Duration::from_secs(30),
     }

@@ -47,7 +47,7 @@ pub trait Vectors: Send + Sync + 'static {
 
     /// Keeps the vectors of gists of one project, and counts the tokens that they cost, in one transaction. Gists that are
     /// gone are passed over. The memory of each user who is named gets a new revision, so that nobody goes on without the
-    /// vectors.
+    /// vectors. Returns the new revisions of those who are there.
     async fn put_vectors(
         &self,
         space: &str,
@@ -55,7 +55,7 @@ pub trait Vectors: Send + Sync + 'static {
         vectors: &[NewVector],
         tokens: u64,
         now: Timestamp,
-    ) -> Result<(), StoreError>;
+    ) -> Result<Vec<(UserId, i64)>, StoreError>;
 
     /// The space that vectors are to be of: that of the process that was started last.
     async fn space(&self) -> Result<Option<String>, StoreError>;

@@ -128,6 +128,12 @@ impl KnownGists {
         Self { older, ..self }
     }
 
+    /// The same, at another revision of the memory that changed none of it.
+    #[must_use]
+    pub fn at_revision(self, revision: i64) -> Self {
+        Self { revision, ..self }
+    }
+
     /// The same with vectors of the gists, all of one space. Those of other gists are passed over.
     #[must_use]
     pub fn with_vectors(mut self, vectors: Vec<(GistId, Vector)>) -> Self {

@@ -25,6 +25,7 @@ pub struct MemoryStore(Shared<State>);
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) users: BTreeMap<UserKey, UserRows>,
+    pub(super) gist_reads: u64,
     pub(super) projects: BTreeMap<ProjectId, Project>,
     /// The sources of projects that were taken over.
     pub(super) sources: BTreeMap<ProjectId, String>,
@@ -54,6 +55,11 @@ impl MemoryStore {
     /// The next `calls` act, and then fail as unavailable: outcome unknown.
     pub fn fail_after_next(&self, calls: u32) {
         self.0.fail_after_next(calls);
+    }
+
+    /// How often the gists of a user were read.
+    pub fn gist_reads(&self) -> u64 {
+        self.0.inspect(|state| state.gist_reads)
     }
 
     /// All rows of a user, as they are now. Tombstones and purge orders are not among them.
@@ -284,7 +290,11 @@ impl Store for MemoryStore {
     }
 
     async fn gists(&self, key: &UserKey, limit: u32) -> Result<Option<(i64, Vec<Gist>)>, StoreError> {
-        self.on(key, |rows| Some((rows.user.as_ref()?.revision, rows.gists(limit))))
+        self.call(|state| {
+            state.gist_reads += 1;
+            let rows = state.living(key)?;
+            Some((rows.user.as_ref()?.revision, rows.gists(limit)))
+        })
     }
 
     async fn gist_count(&self, key: &UserKey) -> Result<u64, StoreError> {

@@ -44,7 +44,7 @@ impl Vectors for MemoryStore {
         vectors: &[NewVector],
         tokens: u64,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<(UserId, i64)>, StoreError> {
         self.call(|state| {
             for new in vectors {
                 let key = UserKey { project: project.clone(), user: new.user };
@@ -54,13 +54,16 @@ impl Vectors for MemoryStore {
                 }
             }
             let users: BTreeSet<UserId> = vectors.iter().map(|new| new.user).collect();
+            let mut revisions = Vec::new();
             for user in users {
                 let key = UserKey { project: project.clone(), user };
                 if let Some(rows) = state.users.get_mut(&key).filter(|rows| rows.user.is_some()) {
                     rows.bump();
+                    revisions.extend(rows.user.as_ref().map(|row| (user, row.revision)));
                 }
             }
             state.count(project, Used { embedding_tokens: tokens, ..Used::default() }, now);
+            revisions
         })
     }
 

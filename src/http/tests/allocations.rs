@@ -101,6 +101,7 @@ fn engine_settings() -> EngineSettings {
         filter_by_model: false,
         cache_trust: Duration::MAX,
         cache_bytes: 1 << 20,
+        search_cache_bytes: 1 << 20,
         applied_blobs_retention: hour,
         shutdown_timeout: hour,
     }

@@ -218,11 +218,11 @@ async fn change(conn: &mut PgConnection, key: &UserKey, write: SlotWrite, now: T
     bump(conn, key).await
 }
 
-/// Counts a change of what is remembered of a user.
-pub(super) async fn bump(conn: &mut PgConnection, key: &UserKey) -> Result<(), DatabaseError> {
-    let sql = "UPDATE users SET revision = revision + 1 WHERE project_id = $1 AND user_id = $2";
-    query(sql).user(key).execute(conn).await?;
-    Ok(())
+/// Counts a change of what is remembered of a user, and returns its new revision; none when there is no such user.
+pub(super) async fn bump(conn: &mut PgConnection, key: &UserKey) -> Result<Option<i64>, DatabaseError> {
+    let sql = "UPDATE users SET revision = revision + 1 WHERE project_id = $1 AND user_id = $2 RETURNING revision";
+    let row = query(sql).user(key).fetch_optional(conn).await?;
+    Ok(row.map(|row| row.try_get("revision")).transpose()?)
 }
 
 async fn one(conn: &mut PgConnection, key: &UserKey, id: SlotId) -> Result<Option<Slot>, DatabaseError> {

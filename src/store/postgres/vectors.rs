@@ -98,7 +98,7 @@ async fn put(
     vectors: &[NewVector],
     tokens: u64,
     now: Timestamp,
-) -> Result<(), DatabaseError> {
+) -> Result<Vec<(UserId, i64)>, DatabaseError> {
     let put = query(PUT).bind(space).bind(project.as_str());
     let put = put.bind(vectors.iter().map(|new| new.user.0).collect::<Vec<_>>());
     let put = put.bind(vectors.iter().map(|new| new.event_id.0).collect::<Vec<_>>());
@@ -106,11 +106,14 @@ async fn put(
     let put = put.bind(vectors.iter().map(|new| new.vector.as_ref().map(Vector::to_bytes)).collect::<Vec<_>>());
     // Users first, and in one order: as every change of a memory locks them.
     let users: BTreeSet<Uuid> = vectors.iter().map(|new| new.user.0).collect();
-    for user in users {
-        bump(conn, &UserKey { project: project.clone(), user: UserId(user) }).await?;
+    let mut revisions = Vec::new();
+    for user in users.into_iter().map(UserId) {
+        let revision = bump(conn, &UserKey { project: project.clone(), user }).await?;
+        revisions.extend(revision.map(|revision| (user, revision)));
     }
     put.execute(&mut *conn).await?;
-    usage::add(conn, project, Used { embedding_tokens: tokens, ..Used::default() }, now).await
+    usage::add(conn, project, Used { embedding_tokens: tokens, ..Used::default() }, now).await?;
+    Ok(revisions)
 }
 
 #[async_trait]
@@ -133,7 +136,7 @@ impl Vectors for PostgresStore {
         vectors: &[NewVector],
         tokens: u64,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<(UserId, i64)>, StoreError> {
         let args = (space.to_owned(), project.clone(), vectors.to_vec());
         let write = self.database.write(args, move |conn, (space, project, vectors)| {
             Box::pin(put(conn, space, project, vectors, tokens, now))

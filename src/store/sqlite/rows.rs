@@ -92,14 +92,11 @@ pub(super) fn blobs_json(blobs: &[StoredBlob]) -> Value {
     blobs.iter().map(row).collect()
 }
 
-/// Counts a change of what is remembered of a user.
-pub(super) async fn bump(conn: &mut SqliteConnection, key: &UserKey) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE users SET revision = revision + 1 WHERE project_id = ?1 AND user_id = ?2")
-        .bind(key.project.as_str().to_owned())
-        .bind(key.user.0)
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Counts a change of what is remembered of a user, and returns its new revision; none when there is no such user.
+pub(super) async fn bump(conn: &mut SqliteConnection, key: &UserKey) -> Result<Option<i64>, DatabaseError> {
+    let sql = "UPDATE users SET revision = revision + 1 WHERE project_id = ?1 AND user_id = ?2 RETURNING revision";
+    let update = sqlx::query_scalar(sql).bind(key.project.as_str().to_owned()).bind(key.user.0);
+    Ok(update.fetch_optional(conn).await?)
 }
 
 /// The life and revision of a user who lives.

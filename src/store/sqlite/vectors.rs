@@ -83,7 +83,7 @@ async fn put(
     vectors: &[NewVector],
     tokens: u64,
     now: Timestamp,
-) -> Result<(), DatabaseError> {
+) -> Result<Vec<(UserId, i64)>, DatabaseError> {
     let row = |new: &NewVector| {
         let vector = new.vector.as_ref().map(|vector| digits(&vector.to_bytes()));
         json!({"user": hex(new.user.0), "event": hex(new.event_id.0), "gist": hex(new.gist_id.0), "vector": vector})
@@ -91,11 +91,14 @@ async fn put(
     let rows: Vec<Value> = vectors.iter().map(row).collect();
     let put = query(PUT).bind(space).bind(project.as_str().to_owned()).bind(to_json(&rows)?);
     let users: BTreeSet<Uuid> = vectors.iter().map(|new| new.user.0).collect();
-    for user in users {
-        bump(conn, &UserKey { project: project.clone(), user: UserId(user) }).await?;
+    let mut revisions = Vec::new();
+    for user in users.into_iter().map(UserId) {
+        let revision = bump(conn, &UserKey { project: project.clone(), user }).await?;
+        revisions.extend(revision.map(|revision| (user, revision)));
     }
     put.execute(&mut *conn).await?;
-    usage::add(conn, project, Used { embedding_tokens: tokens, ..Used::default() }, now).await
+    usage::add(conn, project, Used { embedding_tokens: tokens, ..Used::default() }, now).await?;
+    Ok(revisions)
 }
 
 #[async_trait]
@@ -132,7 +135,7 @@ impl Vectors for SqliteStore {
         vectors: &[NewVector],
         tokens: u64,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<(UserId, i64)>, StoreError> {
         let (space, project, vectors) = (space.to_owned(), project.clone(), vectors.to_vec());
         let write = self
             .database
