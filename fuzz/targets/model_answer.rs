@@ -50,7 +50,7 @@ fn keeps_within_limits(made: &Extraction, policy: &Policy) {
             assert!((1..=MAX_NAME_CHARS).contains(&part.chars().count()) && is_line(part), "{name:?}");
         }
         assert!(!policy.strict || policy.schema.names(name), "{name:?}");
-        if let Action::Set(_, memo) = action {
+        if let Action::Set(_, memo, _) = action {
             assert!(!memo.is_empty() && is_line(memo), "{memo:?}");
             assert!(WordCounter.count(memo) <= policy.max_memo_tokens, "{memo:?}");
         }

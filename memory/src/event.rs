@@ -1,5 +1,7 @@
 //! Events: what happened, and the gists by which it is found again.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -7,6 +9,9 @@ use utoipa::ToSchema;
 
 use crate::ids::{BlobId, EventId, FlushId, GistId, IdSource};
 use crate::text;
+
+/// Characters of a quote at most: enough to know a message again, and too few to keep it.
+pub const MAX_QUOTE_CHARS: usize = 120;
 
 /// A label of an event.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -93,7 +98,7 @@ impl Event {
     }
 }
 
-/// Where a gist comes from.
+/// A message that a gist or a slot comes from. It tells so when the blob itself is not kept.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Source {
     /// The blob.
@@ -103,6 +108,35 @@ pub struct Source {
     /// Who said it, if the message names somebody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaker: Option<String>,
+    /// The beginning of the message on one line, of [`MAX_QUOTE_CHARS`] at most. None in what was stored before there
+    /// were quotes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<String>,
+}
+
+impl Source {
+    /// Adds those that are not there yet, in order. A message is the same whatever its quote.
+    pub fn add(to: &mut Vec<Self>, more: impl IntoIterator<Item = Self>) {
+        let mut known: HashSet<(BlobId, u32)> = to.iter().map(Self::place).collect();
+        to.extend(more.into_iter().filter(|source| known.insert(source.place())));
+    }
+
+    /// The messages that gists come from, in order, each once.
+    pub fn of(gists: &[Gist]) -> Vec<Self> {
+        let mut sources = Vec::new();
+        Self::add(&mut sources, gists.iter().flat_map(|gist| &gist.sources).cloned());
+        sources
+    }
+
+    fn place(&self) -> (BlobId, u32) {
+        (self.blob_id, self.message)
+    }
+
+    /// About how many bytes it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        size_of::<Self>() + text(&self.speaker) + text(&self.quote)
+    }
 }
 
 /// One searchable line of an event.
@@ -151,6 +185,23 @@ mod tests {
     use super::*;
     use crate::ids::SystemIds;
     use uuid::Uuid;
+
+    #[test]
+    fn a_source_is_known_by_its_message_and_may_have_no_quote() {
+        let id = Uuid::from_u128(1);
+        let old = format!(r#"{{"blob_id":"{id}","message":3}}"#);
+        let source: Source = serde_json::from_str(&old).unwrap();
+        assert_eq!(source, Source { blob_id: BlobId(id), message: 3, speaker: None, quote: None });
+        assert_eq!(serde_json::to_string(&source).unwrap(), old);
+        let quoted = Source { quote: Some("hi".into()), ..source.clone() };
+        let others =
+            [Source { message: 4, ..source.clone() }, Source { blob_id: BlobId(Uuid::nil()), ..source.clone() }];
+        let mut sources = vec![quoted.clone()];
+        Source::add(&mut sources, [source, others[0].clone(), quoted.clone(), others[1].clone(), others[0].clone()]);
+        assert_eq!(sources[1..], others);
+        assert_eq!((sources.len(), &sources[0]), (3, &quoted));
+        assert!(quoted.bytes() == others[0].bytes() + 2);
+    }
 
     #[test]
     fn gists_follow_the_tip() {

@@ -4,7 +4,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::event::Source;
 use crate::ids::{FlushId, Incarnation, SlotId};
+
+/// Sources of one slot at most. A memo that grew over years comes from more messages than anybody looks at.
+pub const MAX_SLOT_SOURCES: usize = 10;
 
 /// One slot of a profile.
 ///
@@ -21,6 +25,9 @@ pub struct Slot {
     pub content: String,
     /// What else a client stored with it, without topic and sub-topic.
     pub attributes: Map<String, Value>,
+    /// The messages that the memo comes from, newest first, [`MAX_SLOT_SOURCES`] at most: the history has what they were
+    /// before. Empty where a client wrote the memo, or nothing is known.
+    pub sources: Vec<Source>,
     /// Counts the changes of this slot, from 1. What an extraction read is compared with what it overwrites.
     pub revision: i64,
     /// When it was first written.
@@ -38,6 +45,7 @@ impl Slot {
             sub_topic: name.sub_topic.clone(),
             content: String::new(),
             attributes: Map::new(),
+            sources: Vec::new(),
             revision: 1,
             created_at: now,
             updated_at: now,
@@ -98,7 +106,8 @@ pub enum Author {
 pub enum SlotWrite {
     /// A slot that was not there.
     Insert(Slot),
-    /// The new state of a slot: content, revision and `updated_at` differ from the stored one.
+    /// The new state of a slot: content, sources, revision and `updated_at` differ from
+    /// the stored one.
     Update(Slot),
     /// A slot that goes.
     Delete(Slot),

@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::event::Source;
 use crate::ids::SlotId;
 use crate::ports::TokenCounter;
 use crate::profile::{Profile, Slot, SlotName};
@@ -56,7 +57,8 @@ impl KnownProfile {
         let rendered_more = 256;
         let more =
             |s: &Slot| s.attributes.iter().map(|(key, value)| 128 + key.len() + value_bytes(value)).sum::<usize>();
-        let text = |s: &Slot| 3 * (s.topic.len() + s.sub_topic.len() + s.content.len()) + 2 * more(s);
+        let sources = |s: &Slot| s.sources.iter().map(Source::bytes).sum::<usize>();
+        let text = |s: &Slot| 3 * (s.topic.len() + s.sub_topic.len() + s.content.len()) + 2 * more(s) + sources(s);
         let each = size_of::<Slot>() + size_of::<u32>() + 3 * size_of::<Box<str>>() + rendered_more;
         size_of::<Self>() + self.profile.slots.iter().map(|s| each + text(s)).sum::<usize>()
     }
@@ -207,6 +209,7 @@ mod tests {
             sub_topic: (*sub_topic).into(),
             content: (*content).into(),
             attributes: serde_json::Map::new(),
+            sources: Vec::new(),
             revision: 1,
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,

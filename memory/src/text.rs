@@ -1,6 +1,7 @@
-//! Text helpers: one line, sentence ends, cuts that fit a token limit, and what no store accepts.
+//! Text helpers: one line, beginnings, sentence ends, cuts that fit a token limit, and what no store accepts.
 
 use std::borrow::Cow;
+use std::iter;
 
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -14,6 +15,24 @@ pub fn one_line(text: &str) -> String {
 /// Replaces NUL, which Postgres cannot store, by U+FFFD.
 pub fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{FFFD}")) } else { Cow::Borrowed(text) }
+}
+
+/// The beginning of a text, on one line of at most `max_chars` characters. "…" stands for what is left out: behind a
+/// word where one ends in the second half, else between what a reader takes for characters.
+pub fn beginning(text: &str, max_chars: usize) -> String {
+    // A text may be a megabyte of one word: no more of it is looked at than is shown.
+    let line = text.split_whitespace().flat_map(|word| iter::once(' ').chain(word.chars())).skip(1);
+    let line: String = line.take(max_chars.saturating_add(1)).collect();
+    if line.chars().count() <= max_chars {
+        return line;
+    }
+    // The mark takes the last place.
+    let (end, next) = line.char_indices().nth(max_chars.saturating_sub(1)).unwrap_or_default();
+    let at_word = if next == ' ' { Some(end) } else { line[..end].rfind(' ').filter(|at| 2 * at >= end) };
+    let at_grapheme = || line.grapheme_indices(true).map(|(at, _)| at).take_while(|at| *at <= end).last();
+    // A single grapheme may have any number of characters.
+    let at = at_word.or_else(|| at_grapheme().filter(|at| *at > 0)).unwrap_or(end);
+    format!("{}…", &line[..at])
 }
 
 /// The sentences of a text, trimmed, in order. Line breaks end a sentence, as do the full-width marks of Chinese
@@ -93,6 +112,27 @@ mod tests {
         let pieces = cut(text, 4, &WordCounter);
         assert!(pieces.iter().all(|p| WordCounter.count(p) <= 4), "{pieces:?}");
         assert_eq!(pieces.join(" "), text);
+    }
+
+    #[test]
+    fn a_beginning_is_cut_at_a_word_where_there_is_one() {
+        let cases = [
+            ("  one\n two ", 7, "one two"),
+            ("one two three", 8, "one two…"),
+            ("one two three", 9, "one two…"),
+            ("one twothree", 9, "one twot…"),
+            ("我住在北京的一个小区", 5, "我住在北…"),
+            ("", 5, ""),
+            ("abc", 1, "…"),
+            ("abc", 0, "…"),
+            // Four characters that are one to a reader, and one that is longer than what is shown.
+            ("ab👩\u{200d}👩\u{200d}👧", 5, "ab…"),
+            ("e\u{301}\u{301}\u{301}\u{301}", 3, "e\u{301}…"),
+        ];
+        for (text, max_chars, expected) in cases {
+            assert_eq!(beginning(text, max_chars), expected, "{text:?} {max_chars}");
+        }
+        assert_eq!(beginning(&"x".repeat(1_000_000), 120).chars().count(), 120);
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod journal {
 mod store {
     use std::sync::Arc;
 
+    use memory::event::Source;
     use memory::ids::{FlushId, SlotId, UserKey};
     use memory::ports::{Projects, Store, Vectors};
     use memory::profile::Author;
@@ -70,6 +71,10 @@ mod store {
                 (row.slot.id, row.action.to_owned(), flush_id, row.slot.content)
             });
             rows.collect()
+        }
+
+        async fn sources_in_history_of(&self, key: &UserKey) -> Vec<Vec<Source>> {
+            self.0.rows_of(key).history.into_iter().map(|row| row.slot.sources).collect()
         }
     }
 

@@ -88,6 +88,7 @@ pub(super) fn slot(row: &SlotRow, max_bytes: usize) -> Result<Slot, Reason> {
         sub_topic,
         content: row.content.clone().ok_or(NO_CONTENT)?,
         attributes,
+        sources: Vec::new(),
         revision: 1,
         created_at: instant(row.created)?,
         updated_at: instant(row.updated)?,

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use memory::event::Source;
 use memory::ids::{FlushId, IdSource, Incarnation, Owner, ProjectId, SlotId, SystemIds, UserId, UserKey};
 use memory::ports::{Journal, Projects, Store, Vectors};
 use memory::testing::journal_contract::JournalHarness;
@@ -129,6 +130,13 @@ impl StoreHarness for Shared {
         let rows: Vec<(Uuid, String, Option<Uuid>, String)> =
             select.fetch_all(&mut self.connect().await).await.unwrap();
         rows.into_iter().map(|(slot, action, flush, memo)| (SlotId(slot), action, flush.map(FlushId), memo)).collect()
+    }
+
+    async fn sources_in_history_of(&self, key: &UserKey) -> Vec<Vec<Source>> {
+        let sql = "SELECT sources FROM slot_revisions WHERE project_id = $1 AND user_id = $2 ORDER BY place";
+        let select = sqlx::query_scalar(sql).bind(key.project.as_str().to_owned()).bind(key.user.0);
+        let rows: Vec<String> = select.fetch_all(&mut self.connect().await).await.unwrap();
+        rows.iter().map(|sources| serde_json::from_str(sources).unwrap()).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use memory::blob::{BlobType, NewBlob};
+use memory::event::Source;
 use memory::ids::{
     BlobId, ClaimToken, FlushId, IdSource, Incarnation, Owner, ProjectId, SlotId, SystemIds, UserId, UserKey,
 };
@@ -138,6 +139,13 @@ impl StoreHarness for Embedded {
         let rows: Vec<(Uuid, String, Option<Uuid>, String)> =
             select.fetch_all(&mut self.connect().await).await.unwrap();
         rows.into_iter().map(|(slot, action, flush, memo)| (SlotId(slot), action, flush.map(FlushId), memo)).collect()
+    }
+
+    async fn sources_in_history_of(&self, key: &UserKey) -> Vec<Vec<Source>> {
+        let sql = "SELECT sources FROM slot_revisions WHERE project_id = ?1 AND user_id = ?2 ORDER BY rowid";
+        let select = sqlx::query_scalar(sql).bind(key.project.as_str().to_owned()).bind(key.user.0);
+        let rows: Vec<String> = select.fetch_all(&mut self.connect().await).await.unwrap();
+        rows.iter().map(|sources| serde_json::from_str(sources).unwrap()).collect()
     }
 }
 

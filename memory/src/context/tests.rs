@@ -43,6 +43,7 @@ fn profile(contents: &[&str]) -> KnownProfile {
         sub_topic: "sub".into(),
         content: (*content).into(),
         attributes: serde_json::Map::new(),
+        sources: Vec::new(),
         revision: 1,
         created_at: now(),
         updated_at: now(),

@@ -38,7 +38,7 @@ impl Draft {
             let name = action.name();
             let earlier = slots.iter().position(|slot| slot.name() == *name).map(|at| slots.remove(at));
             slots.retain(|slot| slot.name() != *name);
-            if let Action::Set(name, memo) = &action {
+            if let Action::Set(name, memo, _) = &action {
                 let slot = earlier.unwrap_or_else(|| Slot::new(name, SlotId(Uuid::nil()), Timestamp::UNIX_EPOCH));
                 slots.insert(0, Slot { content: memo.clone(), ..slot });
             }

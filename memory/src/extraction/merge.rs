@@ -30,7 +30,7 @@ impl Draft {
             index += 1;
             let Ok(checked) = check_action(action, policy, counter) else { return true };
             let Some(memo) = memos.get_mut(checked.name()) else { return true };
-            let Action::Set(_, new) = checked else {
+            let Action::Set(_, new, _) = checked else {
                 left_out.push(place);
                 return false;
             };

@@ -3,11 +3,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::event::{Event, EventData, Gist, ProfileDelta};
+use crate::event::{Event, EventData, Gist, ProfileDelta, Source};
 use crate::extraction::{Action, Extraction, Policy};
 use crate::ids::{EventId, FlushId, GistId, IdSource, SlotId};
 use crate::ports::FlushResult;
-use crate::profile::{Profile, Slot, SlotName, SlotWrite};
+use crate::profile::{MAX_SLOT_SOURCES, Profile, Slot, SlotName, SlotWrite};
 
 /// The ids that a plan gives out: drawn once per flush, so that planning again changes none of them.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ pub fn plan(
             continue;
         }
         match action {
-            Action::Set(name, memo) => {
+            Action::Set(name, memo, sources) => {
                 let limit = usize::try_from(policy.max_sub_topics).unwrap_or(usize::MAX);
                 let of_topic = counts.entry(name.topic.clone()).or_default();
                 if present.is_empty() && of_topic.len() >= limit {
@@ -85,7 +85,8 @@ pub fn plan(
                     continue;
                 }
                 of_topic.insert(name.sub_topic.clone());
-                if plan.set(name, memo, present, *new_id, now) {
+                let slot = Slot { sources: sources.clone(), ..new_slot(name, memo, *new_id, now) };
+                if plan.set(slot, present) {
                     delta.push(delta_of(name, memo));
                 }
             }
@@ -121,24 +122,29 @@ fn sub_topics(slots: &ByName<'_>) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 impl Plan {
-    /// Writes a memo. False when the slot holds it already, alone.
-    fn set(&mut self, name: &SlotName, memo: &str, present: &[&Slot], new_id: SlotId, now: Timestamp) -> bool {
+    /// Writes a slot as a new one, or its memo over the slots of its name. False when these hold the memo already, alone.
+    ///
+    /// A memo replaces what the model was shown, and so comes from all that this came from, too.
+    fn set(&mut self, new: Slot, present: &[&Slot]) -> bool {
         let Some((newest, others)) = present.split_first() else {
-            self.result.add_profiles.push(new_id);
-            self.slots.push(SlotWrite::Insert(new_slot(name, memo, new_id, now)));
+            self.result.add_profiles.push(new.id);
+            self.slots.push(SlotWrite::Insert(with_few_sources(new)));
             return true;
         };
         self.delete(others);
-        if newest.content == memo {
+        if newest.content == new.content {
             return !others.is_empty();
         }
+        let mut sources = new.sources;
+        Source::add(&mut sources, present.iter().flat_map(|slot| &slot.sources).cloned());
         self.result.update_profiles.push(newest.id);
-        self.slots.push(SlotWrite::Update(Slot {
-            content: memo.to_owned(),
+        self.slots.push(SlotWrite::Update(with_few_sources(Slot {
+            content: new.content,
+            sources,
             revision: newest.revision + 1,
-            updated_at: now,
+            updated_at: new.updated_at,
             ..(*newest).clone()
-        }));
+        })));
         true
     }
 
@@ -149,19 +155,27 @@ impl Plan {
         }
     }
 
-    /// Keeps in the history what the flush would have written.
+    /// Keeps in the history what the flush would have written, with the messages of the flush alone: what it was shown of
+    /// the slot is not what the slot is now.
     fn overrule(&mut self, action: &Action, present: &[&Slot], new_id: SlotId, now: Timestamp) {
         self.overruled += 1;
-        let Action::Set(name, memo) = action else { return };
+        let Action::Set(name, memo, sources) = action else { return };
         let mut slot = present.first().map_or_else(|| new_slot(name, memo, new_id, now), |s| (*s).clone());
         slot.content.clone_from(memo);
+        slot.sources.clone_from(sources);
         slot.updated_at = now;
-        self.slots.push(SlotWrite::Overruled(slot));
+        self.slots.push(SlotWrite::Overruled(with_few_sources(slot)));
     }
 }
 
 fn new_slot(name: &SlotName, memo: &str, id: SlotId, now: Timestamp) -> Slot {
     Slot { content: memo.to_owned(), ..Slot::new(name, id, now) }
+}
+
+/// The newest come first.
+fn with_few_sources(mut slot: Slot) -> Slot {
+    slot.sources.truncate(MAX_SLOT_SOURCES);
+    slot
 }
 
 fn delta_of(name: &SlotName, memo: &str) -> ProfileDelta {
@@ -212,7 +226,7 @@ fn event(
 mod tests {
     use super::*;
     use crate::extraction::NewGist;
-    use crate::ids::{Incarnation, SystemIds};
+    use crate::ids::{BlobId, Incarnation, SystemIds};
     use uuid::Uuid;
 
     fn policy(max_sub_topics: u32) -> Policy {
@@ -263,7 +277,11 @@ mod tests {
     }
 
     fn set(sub_topic: &str, memo: &str) -> Action {
-        Action::Set(SlotName::new("work", sub_topic), memo.into())
+        set_from(sub_topic, memo, vec![])
+    }
+
+    fn set_from(sub_topic: &str, memo: &str, sources: Vec<Source>) -> Action {
+        Action::Set(SlotName::new("work", sub_topic), memo.into(), sources)
     }
 
     #[test]
@@ -274,6 +292,37 @@ mod tests {
         assert_eq!(actions, ["delete", "update"]);
         assert_eq!((plan.slots[1].slot().id, plan.slots[1].slot().revision), (slots[0].id, 3));
         assert_eq!(plan.result.delete_profiles, [slots[1].id]);
+    }
+
+    fn sources(messages: impl IntoIterator<Item = u32>) -> Vec<Source> {
+        let source = |message| Source { blob_id: BlobId(Uuid::nil()), message, speaker: None, quote: None };
+        messages.into_iter().map(source).collect()
+    }
+
+    fn told(slot: Slot, messages: impl IntoIterator<Item = u32>) -> Slot {
+        Slot { sources: sources(messages), ..slot }
+    }
+
+    #[test]
+    fn a_memo_comes_from_its_own_messages_and_those_of_what_it_replaces() {
+        let slots = [told(slot(1, "title", "nurse", 1), [5, 4]), told(slot(2, "title", "vet", 1), [3, 4])];
+        let written = |action: Action| run(vec![action], &slots, &slots, 9).slots.pop().unwrap().slot().clone();
+        assert_eq!(written(set_from("title", "doctor", sources([9, 5]))).sources, sources([9, 5, 4, 3]));
+        assert_eq!(written(set("title", "doctor")).sources, sources([5, 4, 3]));
+        assert_eq!(written(set_from("boss", "Ann", sources([9, 8]))).sources, sources([9, 8]));
+        // The newest stay.
+        let many = set_from("title", "doctor", sources((10..18).rev()));
+        assert_eq!(written(many).sources, sources((10..18).rev().chain([5, 4])));
+        let many = || sources((10..99).rev());
+        let most = sources((89..99).rev());
+        assert_eq!(written(set_from("boss", "Ann", many())).sources, most);
+        // What a client wrote comes from nothing that is known.
+        let own = [slot(1, "title", "mine", 2)];
+        let plan = run(vec![set_from("title", "vet", sources([9]))], &own, &own, 9);
+        assert_eq!(plan.slots[0].slot().sources, sources([9]));
+        // Nor does what a client overruled come from what the client wrote over.
+        let plan = run(vec![set_from("title", "vet", many())], &slots, &[told(slot(1, "title", "mine", 2), [1])], 9);
+        assert_eq!((plan.slots[0].action(), &plan.slots[0].slot().sources), ("overruled", &most));
     }
 
     #[test]
@@ -289,8 +338,8 @@ mod tests {
 
     #[test]
     fn unchanged_memos_write_nothing_and_topics_have_a_limit() {
-        let slots = [slot(1, "title", "nurse", 1)];
-        let plan = run(vec![set("title", "nurse"), set("boss", "Ann")], &slots, &slots, 1);
+        let slots = [told(slot(1, "title", "nurse", 1), [1])];
+        let plan = run(vec![set_from("title", "nurse", sources([2])), set("boss", "Ann")], &slots, &slots, 1);
         assert_eq!(plan.slots.iter().map(SlotWrite::action).collect::<Vec<_>>(), ["overruled"]);
         assert_eq!((plan.overruled, plan.event), (1, None));
     }

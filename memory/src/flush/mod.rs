@@ -148,6 +148,7 @@ mod tests {
             sub_topic: "title".into(),
             content: "nurse".into(),
             attributes: serde_json::Map::new(),
+            sources: Vec::new(),
             revision,
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,

@@ -328,7 +328,7 @@ pub trait Store: Send + Sync + 'static {
     /// is, and the answer is true: a call whose outcome is unknown may be repeated. False for an unknown user alone.
     async fn add_slot(&self, key: &UserKey, slot: &NewSlot, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Changes a slot, and adds to its history.
+    /// Changes a slot, and adds to its history. Its memo is the client's own then: it has no sources any more.
     async fn update_slot(
         &self,
         key: &UserKey,

@@ -220,7 +220,7 @@ impl KnownGists {
     pub fn bytes(&self) -> usize {
         // A text stands in its line, too, and its index takes about as much as the text, twice: terms and postings.
         let each = size_of::<Gist>() + 2 * size_of::<u32>() + size_of::<Box<str>>();
-        let text = |g: &Gist| 4 * g.text.len() + size_of::<Source>() * g.sources.len();
+        let text = |g: &Gist| 4 * g.text.len() + g.sources.iter().map(Source::bytes).sum::<usize>();
         let meanings = self.meanings.as_ref().map_or(0, Meanings::bytes);
         size_of::<Self>() + meanings + self.gists.iter().map(|g| each + text(g)).sum::<usize>()
     }

@@ -115,6 +115,7 @@ impl UserRows {
             sub_topic: new.sub_topic.clone(),
             content: new.content.clone(),
             attributes: new.attributes.clone(),
+            sources: Vec::new(),
             revision: 1,
             created_at: now,
             updated_at: now,
@@ -128,6 +129,7 @@ impl UserRows {
     pub(super) fn update_slot(&mut self, id: SlotId, change: &SlotChange, now: Timestamp) -> bool {
         let Some(slot) = self.slots.iter_mut().find(|s| s.id == id) else { return false };
         slot.content.clone_from(&change.content);
+        slot.sources.clear();
         if let Some((topic, sub_topic, attributes)) = change.address.clone() {
             (slot.topic, slot.sub_topic, slot.attributes) = (topic, sub_topic, attributes);
         }

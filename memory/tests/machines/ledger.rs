@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use memory::blob::{BlobType, NewBlob};
+use memory::event::Source;
 use memory::flush::FlushSettings;
 use memory::ids::{BlobId, ClaimToken, FlushId, Owner, SlotId, UserKey};
 use memory::ports::{Commit, FlushOutcome};
@@ -220,6 +221,7 @@ impl Ledger {
             let excused = commit.retried || self.restores > 0;
             assert!(!overruled || changed || excused, "a flush was overruled by nobody");
         }
+        check_sources(commit, before);
         if commit.retried {
             self.check_retried(commit, before);
         }
@@ -311,6 +313,8 @@ impl Ledger {
         rows.blobs.iter().for_each(|stored| mine(stored.blob.id));
         let gists = rows.events.iter().flat_map(|(_, gists)| gists);
         gists.flat_map(|gist| &gist.sources).for_each(|source| mine(source.blob_id));
+        let slots = rows.slots.iter().chain(rows.history.iter().map(|row| &row.slot));
+        slots.flat_map(|slot| &slot.sources).for_each(|source| mine(source.blob_id));
         for (flush_id, (record, _)) in &rows.flushes {
             let known = self.outcomes.get(flush_id).map(|(owner, outcome)| (Some(owner), *outcome));
             // A flush of a life that is over leaves its outcome, and nothing else.
@@ -364,5 +368,19 @@ impl Ledger {
             let before = last.insert(known.blob.blob_type, seq).unwrap_or(0);
             assert!(before < seq, "{} took effect out of order", row.blob_id);
         }
+    }
+}
+
+/// A memo comes from its batch first, and then from what the slots of its name came from.
+fn check_sources(commit: &Commit, before: &UserRows) {
+    let is_own = |source: &Source| commit.blob_ids.contains(&source.blob_id);
+    for write in commit.slots.iter().filter(|write| !matches!(write, SlotWrite::Delete(_))) {
+        let slot = write.slot();
+        let (own, old) = slot.sources.split_at(slot.sources.iter().take_while(|source| is_own(source)).count());
+        let same = before.slots.iter().filter(|other| other.name() == slot.name());
+        let known: Vec<&Source> = same.flat_map(|other| &other.sources).collect();
+        let is_update = matches!(write, SlotWrite::Update(_));
+        let fine = old.is_empty() || (is_update && old.iter().all(|source| known.contains(&source)));
+        assert!(fine && !own.is_empty(), "sources of elsewhere: {write:?}");
     }
 }

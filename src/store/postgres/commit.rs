@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use memory::event::Source;
 use memory::ids::UserKey;
 use memory::ports::Commit;
+use memory::profile::SlotWrite;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, query};
@@ -48,9 +50,9 @@ const COMMIT: &str = "WITH asked AS MATERIALIZED (
         SELECT s.*, CASE WHEN s.action IN ('update', 'delete') THEN (SELECT ctid FROM profile_slots AS x
             WHERE x.project_id = a.project_id AND x.user_id = a.user_id AND x.slot_id = s.slot_id) END AS place
         FROM unnest($16::bigint[], $17::text[], $18::uuid[], $19::text[], $20::text[], $21::text[], $22::text[],
-            $23::bigint[], $24::bigint[], $25::bigint[])
-        WITH ORDINALITY AS s (n, action, slot_id, topic, sub_topic, content, attributes, revision, created_at,
-            updated_at, number)
+            $23::text[], $24::bigint[], $25::bigint[], $26::bigint[])
+        WITH ORDINALITY AS s (n, action, slot_id, topic, sub_topic, content, attributes, sources, revision,
+            created_at, updated_at, number)
         JOIN asked AS a USING (n)
     ), open AS MATERIALIZED (
         SELECT a.*, u.place, u.written_by FROM asked AS a
@@ -77,31 +79,33 @@ const COMMIT: &str = "WITH asked AS MATERIALIZED (
     ), writes AS MATERIALIZED (
         SELECT m.project_id, m.user_id, m.flush_id, m.now, s.* FROM memory AS m JOIN slot AS s USING (n)
     ), inserted AS (
-        INSERT INTO profile_slots (project_id, user_id, slot_id, topic, sub_topic, content, attributes, revision,
-            created_at, updated_at)
-        SELECT project_id, user_id, slot_id, topic, sub_topic, content, attributes, revision, created_at, updated_at
+        INSERT INTO profile_slots (project_id, user_id, slot_id, topic, sub_topic, content, attributes, sources,
+            revision, created_at, updated_at)
+        SELECT project_id, user_id, slot_id, topic, sub_topic, content, attributes, sources, revision, created_at,
+            updated_at
         FROM writes WHERE action = 'insert'
     ), updated AS (
         UPDATE profile_slots AS s SET topic = w.topic, sub_topic = w.sub_topic, content = w.content,
-            attributes = w.attributes, revision = w.revision, updated_at = w.updated_at
+            attributes = w.attributes, sources = w.sources, revision = w.revision, updated_at = w.updated_at
         FROM writes AS w WHERE s.ctid = w.place AND w.action = 'update'
     ), deleted AS (
         DELETE FROM profile_slots AS s USING writes AS w WHERE s.ctid = w.place AND w.action = 'delete'
     ), logged AS (
         INSERT INTO slot_revisions (project_id, user_id, slot_id, entry, revision, action, author, flush_id, topic,
-            sub_topic, content, attributes, at)
+            sub_topic, content, attributes, sources, at)
         SELECT w.project_id, w.user_id, w.slot_id, 1 + coalesce((SELECT max(entry) FROM slot_revisions AS x
                 WHERE x.project_id = w.project_id AND x.user_id = w.user_id AND x.slot_id = w.slot_id), 0),
-            w.revision, w.action, 'flush', w.flush_id, w.topic, w.sub_topic, w.content, w.attributes, w.now
+            w.revision, w.action, 'flush', w.flush_id, w.topic, w.sub_topic, w.content, w.attributes, w.sources,
+            w.now
         FROM writes AS w ORDER BY w.number
     ), happened AS MATERIALIZED (
-        SELECT m.project_id, m.user_id, e.* FROM memory AS m JOIN unnest($26::bigint[], $27::uuid[], $28::uuid[],
-            $29::text[], $30::bigint[], $31::bigint[]) AS e (n, event_id, flush_id, data, created_at, updated_at)
+        SELECT m.project_id, m.user_id, e.* FROM memory AS m JOIN unnest($27::bigint[], $28::uuid[], $29::uuid[],
+            $30::text[], $31::bigint[], $32::bigint[]) AS e (n, event_id, flush_id, data, created_at, updated_at)
             USING (n)
     ), event AS (
         INSERT INTO events (project_id, user_id, event_id, flush_id, data, tags, created_at, updated_at)
         SELECT project_id, user_id, event_id, flush_id, data,
-            ARRAY(SELECT tag FROM unnest($32::bigint[], $33::text[]) AS t (n, tag) WHERE t.n = h.n),
+            ARRAY(SELECT tag FROM unnest($33::bigint[], $34::text[]) AS t (n, tag) WHERE t.n = h.n),
             created_at, updated_at
         FROM happened AS h
     ), gist AS (
@@ -109,24 +113,24 @@ const COMMIT: &str = "WITH asked AS MATERIALIZED (
             created_at, updated_at)
         SELECT h.project_id, h.user_id, h.event_id, g.position, g.gist_id, g.text, g.occurred_at, g.said_at, g.sources,
             g.created_at, g.updated_at
-        FROM happened AS h JOIN unnest($34::bigint[], $35::bigint[], $36::uuid[], $37::text[], $38::text[],
-            $39::text[], $40::text[], $41::bigint[], $42::bigint[])
+        FROM happened AS h JOIN unnest($35::bigint[], $36::bigint[], $37::uuid[], $38::text[], $39::text[],
+            $40::text[], $41::text[], $42::bigint[], $43::bigint[])
             AS g (n, position, gist_id, text, occurred_at, said_at, sources, created_at, updated_at) USING (n)
     ), kept AS (
         INSERT INTO blobs (project_id, user_id, blob_id, blob_type, tokens, payload, created_at)
         SELECT m.project_id, m.user_id, b.blob_id, b.blob_type, b.tokens, b.payload, b.created_at
-        FROM memory AS m JOIN unnest($43::bigint[], $44::uuid[], $45::text[], $46::bigint[], $47::text[],
-            $48::bigint[]) WITH ORDINALITY AS b (n, blob_id, blob_type, tokens, payload, created_at, number) USING (n)
+        FROM memory AS m JOIN unnest($44::bigint[], $45::uuid[], $46::text[], $47::bigint[], $48::text[],
+            $49::bigint[]) WITH ORDINALITY AS b (n, blob_id, blob_type, tokens, payload, created_at, number) USING (n)
         ORDER BY b.number ON CONFLICT DO NOTHING
     ), answer AS (
         INSERT INTO recorded_answers (project_id, user_id, flush_id, part, answer, created_at)
         SELECT m.project_id, m.user_id, m.flush_id, a.part, a.answer, m.now
-        FROM memory AS m JOIN unnest($49::bigint[], $50::bigint[], $51::text[]) AS a (n, part, answer) USING (n)
+        FROM memory AS m JOIN unnest($50::bigint[], $51::bigint[], $52::text[]) AS a (n, part, answer) USING (n)
     ), used AS (
         INSERT INTO usage_entries (project_id, day, inserts, successes, input_tokens, output_tokens)
         SELECT m.project_id, u.day, sum(u.inserts)::bigint, sum(u.successes)::bigint, sum(u.input_tokens)::bigint,
             sum(u.output_tokens)::bigint
-        FROM memory AS m JOIN unnest($52::text[], $53::bigint[], $54::bigint[], $55::bigint[], $56::bigint[])
+        FROM memory AS m JOIN unnest($53::text[], $54::bigint[], $55::bigint[], $56::bigint[], $57::bigint[])
             WITH ORDINALITY AS u (day, inserts, successes, input_tokens, output_tokens, n) USING (n)
         GROUP BY m.project_id, u.day
     )
@@ -148,8 +152,11 @@ impl Member for NewCommit {
     fn bytes(&self) -> usize {
         let Commit { slots, event, keep, answer, .. } = &*self.0;
         let kept: usize = keep.iter().map(|stored| stored.blob.payload.len()).sum();
-        let slots: usize = slots.iter().map(|write| 2 * write.slot().content.len()).sum();
-        let gists: usize = event.iter().flat_map(|(_, gists)| gists).map(|gist| 2 * gist.text.len()).sum();
+        let of = |sources: &[Source]| sources.iter().map(Source::bytes).sum::<usize>();
+        let slots = slots.iter().map(SlotWrite::slot);
+        let slots: usize = slots.map(|slot| 2 * (slot.content.len() + of(&slot.sources))).sum();
+        let gists = event.iter().flat_map(|(_, gists)| gists);
+        let gists: usize = gists.map(|gist| 2 * gist.text.len() + of(&gist.sources)).sum();
         kept + slots + gists + answer.as_ref().map_or(0, |(_, answer)| answer.text.len())
     }
 
@@ -189,10 +196,10 @@ fn statement<'q>(commits: &[&'q Commit]) -> Result<Statement<'q>, DatabaseError>
     let query = query.bind(all(commits, |commit| commit.blob_ids.iter().map(|id| id.0)));
 
     let query = query.bind(places(commits, |commit| commit.slots.len()));
-    let SlotColumns { actions, ids, topics, sub_topics, contents, attributes, revisions, created, updated } =
+    let SlotColumns { actions, ids, topics, sub_topics, contents, attributes, sources, revisions, created, updated } =
         SlotColumns::of(commits.iter().flat_map(|commit| &commit.slots))?;
     let query = query.bind(actions).bind(ids).bind(topics).bind(sub_topics).bind(contents).bind(attributes);
-    let query = query.bind(revisions).bind(created).bind(updated);
+    let query = query.bind(sources).bind(revisions).bind(created).bind(updated);
 
     let query = bind_events(query, commits)?;
 

@@ -22,25 +22,25 @@ const PROFILES: &str = "SELECT a.n, u.incarnation, u.revision AS memory_revision
     FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS a (project_id, user_id, n)
     CROSS JOIN LATERAL (SELECT incarnation, revision FROM users AS x
         WHERE x.project_id = a.project_id AND x.user_id = a.user_id LIMIT 1) AS u
-    LEFT JOIN LATERAL (SELECT slot_id, topic, sub_topic, content, attributes, revision, created_at, updated_at
+    LEFT JOIN LATERAL (SELECT slot_id, topic, sub_topic, content, attributes, sources, revision, created_at, updated_at
         FROM profile_slots AS x WHERE x.project_id = a.project_id AND x.user_id = a.user_id OFFSET 0) AS s ON TRUE
     ORDER BY a.n, s.updated_at DESC, s.slot_id DESC";
 
 /// Changes slots and adds to their history; returns the number of slots that were changed. Each slot is in the list
 /// once: all parts of a statement see the tables as they were before it.
 const WRITE: &str = "WITH writes AS MATERIALIZED (
-        SELECT * FROM unnest($5::text[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[],
-            $12::bigint[], $13::bigint[])
-        WITH ORDINALITY
-            AS w (action, slot_id, topic, sub_topic, content, attributes, revision, created_at, updated_at, number)
+        SELECT * FROM unnest($5::text[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+            $12::bigint[], $13::bigint[], $14::bigint[])
+        WITH ORDINALITY AS w (action, slot_id, topic, sub_topic, content, attributes, sources, revision, created_at,
+            updated_at, number)
     ), inserted AS (
-        INSERT INTO profile_slots (project_id, user_id, slot_id, topic, sub_topic, content, attributes, revision,
-            created_at, updated_at)
-        SELECT $1, $2, slot_id, topic, sub_topic, content, attributes, revision, created_at, updated_at
+        INSERT INTO profile_slots (project_id, user_id, slot_id, topic, sub_topic, content, attributes, sources,
+            revision, created_at, updated_at)
+        SELECT $1, $2, slot_id, topic, sub_topic, content, attributes, sources, revision, created_at, updated_at
         FROM writes WHERE action = 'insert' RETURNING slot_id
     ), updated AS (
         UPDATE profile_slots AS s SET topic = w.topic, sub_topic = w.sub_topic, content = w.content,
-            attributes = w.attributes, revision = w.revision, updated_at = w.updated_at
+            attributes = w.attributes, sources = w.sources, revision = w.revision, updated_at = w.updated_at
         FROM writes AS w
         WHERE s.project_id = $1 AND s.user_id = $2 AND s.slot_id = w.slot_id AND w.action = 'update'
         RETURNING s.slot_id
@@ -50,11 +50,11 @@ const WRITE: &str = "WITH writes AS MATERIALIZED (
         RETURNING s.slot_id
     ), logged AS (
         INSERT INTO slot_revisions (project_id, user_id, slot_id, entry, revision, action, author, flush_id, topic,
-            sub_topic, content, attributes, at)
+            sub_topic, content, attributes, sources, at)
         SELECT $1, $2, w.slot_id, 1 + coalesce((SELECT max(entry) FROM slot_revisions AS r
                 WHERE r.project_id = $1 AND r.user_id = $2 AND r.slot_id = w.slot_id), 0),
             w.revision, w.action, CASE WHEN $3::uuid IS NULL THEN 'client' ELSE 'flush' END, $3, w.topic, w.sub_topic,
-            w.content, w.attributes, $4
+            w.content, w.attributes, w.sources, $4
         FROM writes AS w ORDER BY w.number
     )
     SELECT (SELECT count(*) FROM inserted) + (SELECT count(*) FROM updated) + (SELECT count(*) FROM deleted)";
@@ -67,6 +67,7 @@ pub(super) struct SlotColumns<'a> {
     pub(super) sub_topics: Vec<Cow<'a, str>>,
     pub(super) contents: Vec<Cow<'a, str>>,
     pub(super) attributes: Vec<String>,
+    pub(super) sources: Vec<String>,
     pub(super) revisions: Vec<i64>,
     /// Microseconds since 1970.
     pub(super) created: Vec<i64>,
@@ -84,6 +85,7 @@ impl<'a> SlotColumns<'a> {
             sub_topics: texts(|slot| &slot.sub_topic),
             contents: texts(|slot| &slot.content),
             attributes: slots().map(|slot| to_json(&slot.attributes)).collect::<Result<_, _>>()?,
+            sources: slots().map(|slot| to_json(&slot.sources)).collect::<Result<_, _>>()?,
             revisions: slots().map(|slot| slot.revision).collect(),
             created: slots().map(|slot| micros(slot.created_at)).collect(),
             updated: slots().map(|slot| micros(slot.updated_at)).collect(),
@@ -101,6 +103,7 @@ impl<'r> FromRow<'r, PgRow> for SlotRow {
             sub_topic: row.try_get("sub_topic")?,
             content: row.try_get("content")?,
             attributes: json_column(row, "attributes")?,
+            sources: json_column(row, "sources")?,
             revision: row.try_get("revision")?,
             created_at: time_column(row, "created_at")?,
             updated_at: time_column(row, "updated_at")?,
@@ -172,7 +175,8 @@ pub(super) async fn add(
         return Ok(true);
     }
     let NewSlot { id, topic, sub_topic, content, attributes } = slot.clone();
-    let slot = Slot { id, topic, sub_topic, content, attributes, revision: 1, created_at: now, updated_at: now };
+    let (sources, revision) = (Vec::new(), 1);
+    let slot = Slot { id, topic, sub_topic, content, attributes, sources, revision, created_at: now, updated_at: now };
     change(conn, key, SlotWrite::Insert(slot), now).await?;
     Ok(true)
 }
@@ -189,6 +193,7 @@ pub(super) async fn update(
     }
     let Some(mut slot) = one(conn, key, id).await? else { return Ok(false) };
     slot.content.clone_from(&asked.content);
+    slot.sources.clear();
     if let Some((topic, sub_topic, attributes)) = asked.address.clone() {
         (slot.topic, slot.sub_topic, slot.attributes) = (topic, sub_topic, attributes);
     }
@@ -226,7 +231,7 @@ pub(super) async fn bump(conn: &mut PgConnection, key: &UserKey) -> Result<Optio
 }
 
 async fn one(conn: &mut PgConnection, key: &UserKey, id: SlotId) -> Result<Option<Slot>, DatabaseError> {
-    let sql = "SELECT slot_id, topic, sub_topic, content, attributes, revision, created_at, updated_at
+    let sql = "SELECT slot_id, topic, sub_topic, content, attributes, sources, revision, created_at, updated_at
         FROM profile_slots WHERE project_id = $1 AND user_id = $2 AND slot_id = $3";
     let row: Option<SlotRow> = query_as(sql).user(key).bind(id.0).fetch_optional(conn).await?;
     Ok(row.map(|row| row.0))
@@ -263,10 +268,10 @@ async fn write_group(
         Author::Flush(id) => Some(id.0),
     };
     let write = query_scalar(WRITE).user(key).bind(flush_id).bind(micros(now));
-    let SlotColumns { actions, ids, topics, sub_topics, contents, attributes, revisions, created, updated } =
+    let SlotColumns { actions, ids, topics, sub_topics, contents, attributes, sources, revisions, created, updated } =
         SlotColumns::of(writes.iter())?;
     let write = write.bind(actions).bind(ids).bind(topics).bind(sub_topics).bind(contents).bind(attributes);
-    let changed: i64 = write.bind(revisions).bind(created).bind(updated).fetch_one(conn).await?;
+    let changed: i64 = write.bind(sources).bind(revisions).bind(created).bind(updated).fetch_one(conn).await?;
     let asked = writes.iter().filter(|write| write.changes_slot()).count();
     if usize::try_from(changed) != Ok(asked) {
         return Err(DatabaseError::Damaged("a slot to change is not there"));

@@ -10,7 +10,8 @@ use sqlx::{FromRow, Row, SqliteConnection, query, query_as};
 use super::error::DatabaseError;
 use super::rows::{bump, json_column, life, micros, time_column, to_json};
 
-pub(super) const SLOTS: &str = "SELECT slot_id, topic, sub_topic, content, attributes, revision, created_at, updated_at
+pub(super) const SLOTS: &str = "SELECT slot_id, topic, sub_topic, content, attributes, sources, revision, created_at,
+        updated_at
     FROM profile_slots WHERE project_id = ?1 AND user_id = ?2 ORDER BY updated_at DESC, slot_id DESC";
 
 struct SlotRow(Slot);
@@ -23,6 +24,7 @@ impl<'r> FromRow<'r, SqliteRow> for SlotRow {
             sub_topic: row.try_get("sub_topic")?,
             content: row.try_get("content")?,
             attributes: json_column(row, "attributes")?,
+            sources: json_column(row, "sources")?,
             revision: row.try_get("revision")?,
             created_at: time_column(row, "created_at")?,
             updated_at: time_column(row, "updated_at")?,
@@ -53,6 +55,7 @@ pub(super) async fn add(
         sub_topic: slot.sub_topic,
         content: slot.content,
         attributes: slot.attributes,
+        sources: Vec::new(),
         revision: 1,
         created_at: now,
         updated_at: now,
@@ -75,6 +78,7 @@ pub(super) async fn update(
 ) -> Result<bool, DatabaseError> {
     let Some(mut slot) = one(conn, key, id).await? else { return Ok(false) };
     slot.content = change.content;
+    slot.sources.clear();
     if let Some((topic, sub_topic, attributes)) = change.address {
         (slot.topic, slot.sub_topic, slot.attributes) = (topic, sub_topic, attributes);
     }
@@ -134,7 +138,7 @@ pub(super) async fn adopt(
 }
 
 async fn one(conn: &mut SqliteConnection, key: &UserKey, id: SlotId) -> Result<Option<Slot>, DatabaseError> {
-    let sql = "SELECT slot_id, topic, sub_topic, content, attributes, revision, created_at, updated_at
+    let sql = "SELECT slot_id, topic, sub_topic, content, attributes, sources, revision, created_at, updated_at
         FROM profile_slots WHERE project_id = ?1 AND user_id = ?2 AND slot_id = ?3";
     let select = query_as(sql).bind(key.project.as_str().to_owned()).bind(key.user.0).bind(id.0);
     let row: Option<SlotRow> = select.fetch_optional(conn).await?;
@@ -144,8 +148,8 @@ async fn one(conn: &mut SqliteConnection, key: &UserKey, id: SlotId) -> Result<O
 /// False when there is a slot of this id.
 async fn insert(conn: &mut SqliteConnection, key: &UserKey, slot: &Slot) -> Result<bool, DatabaseError> {
     let sql = "INSERT INTO profile_slots (project_id, user_id, slot_id, topic, sub_topic, content, attributes,
-            revision, created_at, updated_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
+            sources, revision, created_at, updated_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING";
     let insert = query(sql)
         .bind(key.project.as_str().to_owned())
         .bind(key.user.0)
@@ -154,6 +158,7 @@ async fn insert(conn: &mut SqliteConnection, key: &UserKey, slot: &Slot) -> Resu
         .bind(slot.sub_topic.clone())
         .bind(slot.content.clone())
         .bind(to_json(&slot.attributes)?)
+        .bind(to_json(&slot.sources)?)
         .bind(slot.revision)
         .bind(micros(slot.created_at))
         .bind(micros(slot.updated_at));
@@ -161,8 +166,8 @@ async fn insert(conn: &mut SqliteConnection, key: &UserKey, slot: &Slot) -> Resu
 }
 
 async fn replace(conn: &mut SqliteConnection, key: &UserKey, slot: &Slot) -> Result<(), DatabaseError> {
-    let sql = "UPDATE profile_slots SET topic = ?4, sub_topic = ?5, content = ?6, attributes = ?7, revision = ?8,
-            updated_at = ?9
+    let sql = "UPDATE profile_slots SET topic = ?4, sub_topic = ?5, content = ?6, attributes = ?7, sources = ?8,
+            revision = ?9, updated_at = ?10
         WHERE project_id = ?1 AND user_id = ?2 AND slot_id = ?3";
     let update = query(sql)
         .bind(key.project.as_str().to_owned())
@@ -172,6 +177,7 @@ async fn replace(conn: &mut SqliteConnection, key: &UserKey, slot: &Slot) -> Res
         .bind(slot.sub_topic.clone())
         .bind(slot.content.clone())
         .bind(to_json(&slot.attributes)?)
+        .bind(to_json(&slot.sources)?)
         .bind(slot.revision)
         .bind(micros(slot.updated_at));
     match update.execute(conn).await?.rows_affected() {
@@ -198,8 +204,8 @@ async fn log(
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
     let sql = "INSERT INTO slot_revisions (project_id, user_id, slot_id, entry, revision, action, author, flush_id,
-            topic, sub_topic, content, attributes, at)
-        SELECT ?1, ?2, ?3, 1 + coalesce(max(entry), 0), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12
+            topic, sub_topic, content, attributes, sources, at)
+        SELECT ?1, ?2, ?3, 1 + coalesce(max(entry), 0), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
         FROM slot_revisions WHERE project_id = ?1 AND user_id = ?2 AND slot_id = ?3";
     let (author, flush_id) = match author {
         Author::Client => ("client", None),
@@ -217,6 +223,7 @@ async fn log(
         .bind(slot.sub_topic.clone())
         .bind(slot.content.clone())
         .bind(to_json(&slot.attributes)?)
+        .bind(to_json(&slot.sources)?)
         .bind(micros(now))
         .execute(conn)
         .await?;

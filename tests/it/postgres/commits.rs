@@ -6,7 +6,7 @@ use std::pin::pin;
 
 use futures_util::future::{join_all, select};
 use memory::blob::NewBlob;
-use memory::event::EventTag;
+use memory::event::{EventTag, Source};
 use memory::ids::{BlobId, GistId};
 use memory::ports::{Answer, Clock, Commit, CommitReply, EventFilter, StoreError, StoredBlob, SystemClock, Usage};
 use memory::profile::{Slot, SlotWrite};
@@ -21,12 +21,15 @@ fn slot(content: &str, revision: i64) -> Slot {
     let now = SystemClock.now();
     let (topic, sub_topic) = ("work".to_owned(), SystemIds.random().to_string());
     let content = content.to_owned();
+    let source =
+        Source { blob_id: BlobId(SystemIds.random()), message: 1, speaker: None, quote: Some(content.clone()) };
     Slot {
         id: SlotId(SystemIds.random()),
         topic,
         sub_topic,
         content,
         attributes: Map::new(),
+        sources: vec![source],
         revision,
         created_at: now,
         updated_at: now,

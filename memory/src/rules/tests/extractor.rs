@@ -43,6 +43,7 @@ fn slot(topic: &str, sub_topic: &str, content: &str) -> Slot {
         sub_topic: sub_topic.into(),
         content: content.into(),
         attributes: Map::new(),
+        sources: Vec::new(),
         revision: 1,
         created_at: Timestamp::UNIX_EPOCH,
         updated_at: Timestamp::UNIX_EPOCH,

@@ -1,6 +1,6 @@
 //! Commits, and what makes their effect exactly-once.
 
-use super::kit::{Kit, answer, at, blob_id, commit, event, flush_id, flushed_slot, new_slot, slot_of, stored};
+use super::kit::{Kit, answer, at, blob_id, commit, event, flush_id, flushed_slot, new_slot, slot_of, source, stored};
 use crate::blob::BlobType;
 use crate::ids::{IdSource, Incarnation, Owner, SystemIds};
 use crate::ports::{Commit, CommitReply, FlushOutcome, FlushResult, Page, SlotChange};
@@ -212,6 +212,26 @@ pub async fn a_commit_writes_slots(kit: Kit) {
     ];
     let expected = lines.map(|(id, action, memo)| (id, action.to_owned(), Some(commit.flush_id), memo.to_owned()));
     assert_eq!(kit.harness.history_of(&owner.key).await[before..], expected);
+}
+
+pub async fn sources_are_kept_with_slots_and_their_history(kit: Kit) {
+    let owner = kit.owner().await;
+    let without = Slot { sources: Vec::new(), ..flushed_slot("without", "1", at(1)) };
+    let told = flushed_slot("told", "2", at(2));
+    let overruled = flushed_slot("overruled", "3", at(2));
+    let writes = [SlotWrite::Insert(without.clone()), SlotWrite::Insert(told.clone()), SlotWrite::Overruled(overruled)];
+    let now_told = Slot { sources: vec![source(7)], revision: 2, updated_at: at(3), ..without.clone() };
+    let later = [SlotWrite::Update(now_told.clone()), SlotWrite::Delete(told.clone())];
+    for writes in [&writes[..], &later] {
+        let mut commit = commit(&owner, kit.revision(&owner).await, at(3));
+        commit.slots = writes.to_vec();
+        kit.done(&commit).await;
+        let sources: Vec<_> = writes.iter().map(|write| write.slot().sources.clone()).collect();
+        assert!(kit.harness.sources_in_history_of(&owner.key).await.ends_with(&sources));
+        let left = if writes.len() == 3 { vec![told.clone(), without.clone()] } else { vec![now_told.clone()] };
+        assert_eq!(kit.profile(&owner).await.slots, left);
+    }
+    assert_eq!(kit.harness.sources_in_history_of(&owner.key).await.len(), 5);
 }
 
 pub async fn the_checks_have_an_order(kit: Kit) {

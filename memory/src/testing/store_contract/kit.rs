@@ -34,6 +34,9 @@ pub trait StoreHarness: Send + Sync + 'static {
     /// The history of a user's slots in the order in which it was written: the slot, the name of the change (see
     /// [`crate::profile::SlotWrite::action`]), the flush that made it (none for a client), and the memo.
     async fn history_of(&self, key: &UserKey) -> Vec<(SlotId, String, Option<FlushId>, String)>;
+
+    /// The sources of each entry of that history.
+    async fn sources_in_history_of(&self, key: &UserKey) -> Vec<Vec<Source>>;
 }
 
 /// What a case works with.
@@ -145,7 +148,8 @@ pub(super) fn new_slot(sub_topic: &str, content: &str) -> NewSlot {
 /// The slot that `new` becomes.
 pub(super) fn slot_of(new: &NewSlot, now: Timestamp) -> Slot {
     let NewSlot { id, topic, sub_topic, content, attributes } = new.clone();
-    Slot { id, topic, sub_topic, content, attributes, revision: 1, created_at: now, updated_at: now }
+    let sources = Vec::new();
+    Slot { id, topic, sub_topic, content, attributes, sources, revision: 1, created_at: now, updated_at: now }
 }
 
 pub(super) fn record(outcome: FlushOutcome) -> FlushRecord {
@@ -189,16 +193,18 @@ pub(super) fn event(commit: &Commit, gists: &[&str]) -> (Event, Vec<Gist>) {
         text: (*text).into(),
         occurred_at: Some("2023-05".into()),
         said_at: Some("2023-06-07".into()),
-        sources: commit
-            .blob_ids
-            .iter()
-            .map(|id| Source { blob_id: *id, message: position, speaker: Some("Ann".into()) })
-            .collect(),
+        sources: commit.blob_ids.iter().map(|id| Source { blob_id: *id, ..source(position) }).collect(),
         created_at: now,
         updated_at: now,
     });
     let gists = gists.collect();
     (event, gists)
+}
+
+/// A message of some blob.
+pub(super) fn source(message: u32) -> Source {
+    let (speaker, quote) = (Some("Ann".to_owned()), Some("I said \"naïve ☂\", and …".to_owned()));
+    Source { blob_id: blob_id(), message, speaker, quote }
 }
 
 pub(super) fn stored(id: BlobId, blob_type: BlobType, created_at: Timestamp) -> StoredBlob {
@@ -222,6 +228,7 @@ pub(super) fn flushed_slot(sub_topic: &str, content: &str, now: Timestamp) -> Sl
         sub_topic: name.sub_topic,
         content: content.into(),
         attributes: Map::new(),
+        sources: vec![source(2), Source { speaker: None, quote: None, ..source(1) }],
         revision: 1,
         created_at: now,
         updated_at: now,

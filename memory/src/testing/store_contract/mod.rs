@@ -48,7 +48,8 @@ macro_rules! store_contract_tests {
                 the_newest_slot_comes_first
                 slots_may_share_a_name
                 slot_text_round_trips
-                every_slot_change_is_in_the_history;
+                every_slot_change_is_in_the_history
+                a_slot_that_a_client_writes_has_no_sources;
             events:
                 an_event_is_as_it_was_committed
                 events_come_newest_first
@@ -90,6 +91,7 @@ macro_rules! store_contract_tests {
                 a_commit_adds_one_to_the_revision
                 a_commit_that_changes_nothing_leaves_the_revision
                 a_commit_writes_slots
+                sources_are_kept_with_slots_and_their_history
                 the_checks_have_an_order
                 blobs_of_other_users_do_not_clash
                 deleted_blobs_stay_applied;

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, json};
 
-use super::kit::{Kit, at, key_in, new_slot, object, slot_of};
+use super::kit::{Kit, at, commit, flushed_slot, key_in, new_slot, object, slot_of};
 use crate::ids::{IdSource, SlotId, SystemIds};
-use crate::ports::SlotChange;
-use crate::profile::Slot;
+use crate::ports::{NewSlot, SlotChange};
+use crate::profile::{Slot, SlotWrite};
 use crate::testing::texts;
 
 fn memo(content: &str) -> SlotChange {
@@ -128,6 +128,24 @@ pub async fn slot_text_round_trips(kit: Kit) {
     let slot = kit.profile(&owner).await.slots.remove(0);
     assert_eq!((slot.content, slot.topic, slot.sub_topic), (texts::odd(), String::new(), texts::odd()));
     assert_eq!(slot.attributes, Map::new());
+}
+
+pub async fn a_slot_that_a_client_writes_has_no_sources(kit: Kit) {
+    let owner = kit.owner().await;
+    let mut told = [flushed_slot("a", "told", at(1)), flushed_slot("b", "told", at(2))];
+    let mut commit = commit(&owner, kit.revision(&owner).await, at(2));
+    commit.slots = told.clone().map(SlotWrite::Insert).to_vec();
+    kit.done(&commit).await;
+    let sources = told.clone().map(|slot| slot.sources);
+    assert!(sources.iter().all(|sources| !sources.is_empty()));
+    // What is there already stays as it is.
+    let again = NewSlot { id: told[1].id, ..new_slot("b", "mine") };
+    assert!(kit.store.add_slot(&owner.key, &again, at(3)).await.unwrap());
+    assert!(kit.store.update_slot(&owner.key, told[0].id, &memo("told"), at(4)).await.unwrap());
+    (told[0].sources, told[0].revision, told[0].updated_at) = (Vec::new(), 2, at(4));
+    assert_eq!(kit.profile(&owner).await.slots, told);
+    let history = [&sources[..], &[Vec::new()]].concat();
+    assert_eq!(kit.harness.sources_in_history_of(&owner.key).await, history);
 }
 
 pub async fn every_slot_change_is_in_the_history(kit: Kit) {
