@@ -9,6 +9,7 @@ mod processes;
 mod projects;
 mod quotas;
 mod said;
+mod sources;
 mod support;
 
 use std::sync::Arc;

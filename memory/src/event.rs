@@ -115,6 +115,13 @@ pub struct Source {
 }
 
 impl Source {
+    /// A message that says this.
+    pub fn new(blob_id: BlobId, message: u32, speaker: Option<&str>, says: &str) -> Self {
+        let quote = text::beginning(&text::storable(says), MAX_QUOTE_CHARS);
+        let quote = Some(quote).filter(|quote| !quote.is_empty());
+        Self { blob_id, message, speaker: speaker.map(str::to_owned), quote }
+    }
+
     /// Adds those that are not there yet, in order. A message is the same whatever its quote.
     pub fn add(to: &mut Vec<Self>, more: impl IntoIterator<Item = Self>) {
         let mut known: HashSet<(BlobId, u32)> = to.iter().map(Self::place).collect();
@@ -122,9 +129,9 @@ impl Source {
     }
 
     /// The messages that gists come from, in order, each once.
-    pub fn of(gists: &[Gist]) -> Vec<Self> {
+    pub fn of<'a>(gists: impl IntoIterator<Item = &'a Gist>) -> Vec<Self> {
         let mut sources = Vec::new();
-        Self::add(&mut sources, gists.iter().flat_map(|gist| &gist.sources).cloned());
+        Self::add(&mut sources, gists.into_iter().flat_map(|gist| &gist.sources).cloned());
         sources
     }
 

@@ -1,5 +1,7 @@
 //! `/users/event`, `/users/event_gist` and `/users/event_tags`: reading, searching and changing events.
 
+use std::iter::repeat;
+
 use actors::Engine;
 use jiff::{SignedDuration, Timestamp};
 use memory::event::{Event, EventData, EventTag, ProfileDelta};
@@ -18,6 +20,7 @@ use super::invalid::Problems;
 use super::node::Node;
 use super::openapi::{Route, parameters as p};
 use super::reply::{Answer, Failure, Reply};
+use super::sources::{self, SourceView};
 use super::stamp::Stamp;
 
 /// Events or gists of an answer, unless the client says otherwise.
@@ -44,6 +47,10 @@ struct EventView {
     created_at: Stamp,
     updated_at: Stamp,
     similarity: Option<f64>,
+    /// The messages that its gists come from; only if they are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sources: Option<Vec<SourceView>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -53,6 +60,10 @@ struct GistView {
     created_at: Stamp,
     updated_at: Stamp,
     similarity: Option<f64>,
+    /// The messages that it comes from; only if they are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sources: Option<Vec<SourceView>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -63,21 +74,38 @@ struct GistData {
 impl EventView {
     fn new(event: Event, similarity: Option<f64>) -> Self {
         let (created_at, updated_at) = (Stamp(event.created_at), Stamp(event.updated_at));
-        Self { id: event.id.0, event_data: event.data, created_at, updated_at, similarity }
+        Self { id: event.id.0, event_data: event.data, created_at, updated_at, similarity, sources: None }
     }
 }
 
-impl From<Hit> for GistView {
-    fn from(Hit { gist, similarity, .. }: Hit) -> Self {
+impl GistView {
+    fn new(Hit { gist, similarity, .. }: Hit, sources: bool) -> Self {
         let (created_at, updated_at) = (Stamp(gist.created_at), Stamp(gist.updated_at));
         let gist_data = GistData { content: gist.line() };
-        Self { id: gist.id.0, gist_data, created_at, updated_at, similarity: Some(similarity) }
+        let sources = sources.then(|| sources::views(gist.sources));
+        Self { id: gist.id.0, gist_data, created_at, updated_at, similarity: Some(similarity), sources }
     }
 }
 
-fn listed(events: Vec<Event>) -> Answer<Found> {
-    let events = events.into_iter().map(|e| EventView::new(e, None)).collect();
-    Answer(Found { events, ..Found::default() })
+/// Events, each with its similarity where it was searched for, and with their sources where these are asked for.
+async fn shown(
+    engine: &Engine,
+    key: &UserKey,
+    events: Vec<Event>,
+    similarities: impl IntoIterator<Item = Option<f64>>,
+    sources: bool,
+) -> Result<Vec<EventView>, Failure> {
+    let mut of_each = if sources { engine.event_sources(key, &events).await? } else { Vec::new() }.into_iter();
+    let view = |(event, similarity)| {
+        let sources = of_each.next().map(sources::views);
+        EventView { sources, ..EventView::new(event, similarity) }
+    };
+    Ok(events.into_iter().zip(similarities).map(view).collect())
+}
+
+async fn listed(engine: &Engine, key: &UserKey, events: Vec<Event>, sources: bool) -> Reply<Found> {
+    let events = shown(engine, key, events, repeat(None), sources).await?;
+    Ok(Answer(Found { events, ..Found::default() }))
 }
 
 /// `GET /users/event/{user_id}`, newest first.
@@ -87,6 +115,7 @@ pub(super) async fn list(call: Call) -> Reply<Found> {
     let topk = input.limit("topk", MAX_ITEMS).unwrap_or(TOPK);
     let max_tokens = input.limit("max_token_size", MAX_TOKENS);
     let need_summary = input.flag("need_summary", false);
+    let sources = sources::are_asked_for(&mut input);
     input.finish()?;
     let (engine, key) = (call.engine()?, call.key(user));
     let mut events = if need_summary {
@@ -98,7 +127,7 @@ pub(super) async fn list(call: Call) -> Reply<Found> {
         let fit = fitting(&events, max_tokens, engine.counter().as_ref());
         events.truncate(fit);
     }
-    Ok(listed(events))
+    listed(engine, &key, events, sources).await
 }
 
 /// The newest events that have a tip. Nearly all have, so more than `topk` are read only when some do not.
@@ -177,6 +206,7 @@ struct Asked {
     days: u32,
     happened: Period,
     explains: bool,
+    sources: bool,
 }
 
 impl Asked {
@@ -189,6 +219,7 @@ impl Asked {
             days: input.limit("time_range_in_days", MAX_DAYS).unwrap_or(TIME_RANGE_DAYS),
             happened: input.happened(),
             explains: input.flag(explain::NAME, false),
+            sources: sources::are_asked_for(&mut input),
         };
         input.finish()?;
         Ok(asked)
@@ -210,9 +241,11 @@ pub(super) async fn search(call: Call) -> Reply<Found> {
     let asked = Asked::read(call.input())?;
     let engine = call.engine()?;
     let search = asked.search(engine.now());
-    let (found, tally) = engine.search_events(&call.key(asked.user), &search).await?;
-    let (events, hits): (Vec<EventView>, Vec<Hit>) =
-        found.into_iter().map(|(event, hit)| (EventView::new(event, Some(hit.similarity)), hit)).unzip();
+    let key = call.key(asked.user);
+    let (found, tally) = engine.search_events(&key, &search).await?;
+    let (events, hits): (Vec<Event>, Vec<Hit>) = found.into_iter().unzip();
+    let similarities = hits.iter().map(|hit| Some(hit.similarity));
+    let events = shown(engine, &key, events, similarities, asked.sources).await?;
     let explain = asked.explains.then(|| SearchExplained::new(hits, tally, engine.counter().as_ref()));
     Ok(Answer(Found { events, gists: Vec::new(), explain }))
 }
@@ -225,7 +258,8 @@ pub(super) async fn search_gists(call: Call) -> Reply<Found> {
     let found = engine.search_gists(&call.key(asked.user), &search).await?;
     let hits = if asked.explains { found.hits.clone() } else { Vec::new() };
     let explain = asked.explains.then(|| SearchExplained::new(hits, found.tally, engine.counter().as_ref()));
-    Ok(Answer(Found { gists: found.hits.into_iter().map(GistView::from).collect(), events: Vec::new(), explain }))
+    let gists = found.hits.into_iter().map(|hit| GistView::new(hit, asked.sources)).collect();
+    Ok(Answer(Found { gists, events: Vec::new(), explain }))
 }
 
 /// `GET /users/event_tags/search/{user_id}`: events that carry all of the tags, newest first.
@@ -238,8 +272,11 @@ pub(super) async fn search_tags(call: Call) -> Reply<Found> {
         tags: tags(input.text("tags")),
         tag_values: tag_values(input.text("tag_values")),
     };
+    let sources = sources::are_asked_for(&mut input);
     input.finish()?;
-    Ok(listed(call.engine()?.events(&call.key(user), &filter).await?))
+    let (engine, key) = (call.engine()?, call.key(user));
+    let events = engine.events(&key, &filter).await?;
+    listed(engine, &key, events, sources).await
 }
 
 /// The tags of "tag, tag".
@@ -277,6 +314,7 @@ pub(super) fn describe() -> Vec<Route> {
                 false,
                 "Tell of each line its source, scores and tokens, and what was left out.",
             ))
+            .parameter(sources::parameter())
             .answers::<Found>()
     };
     vec![
@@ -286,6 +324,7 @@ pub(super) fn describe() -> Vec<Route> {
             .parameter(topk())
             .parameter(p::limit("max_token_size", None, MAX_TOKENS, "Tokens of all tips at most."))
             .parameter(p::flag("need_summary", false, "Leave out events without a tip."))
+            .parameter(sources::parameter())
             .answers::<Found>(),
         Route::put("/users/event/{user_id}/{event_id}", "Change an event")
             .says("What is given replaces what is stored. Lines of `event_tip` that begin with `- ` are gists.")
@@ -304,6 +343,7 @@ pub(super) fn describe() -> Vec<Route> {
             .parameter(p::text("tags", "Names: `emotion,goal`."))
             .parameter(p::text("tag_values", "Names with values: `emotion=happy,goal=rest`."))
             .parameter(topk())
+            .parameter(sources::parameter())
             .answers::<Found>(),
     ]
 }

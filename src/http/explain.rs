@@ -84,7 +84,10 @@ impl LineView {
 
     fn new(Line { text, tokens, origin }: Line, searched: bool) -> Self {
         match origin {
-            Origin::Slot(slot) => Self { text, tokens, slot_id: Some(slot.id.0), ..Self::default() },
+            Origin::Slot(slot) => {
+                let sources = sources::views(slot.sources);
+                Self { text, tokens, slot_id: Some(slot.id.0), sources, ..Self::default() }
+            }
             Origin::Gist(hit) => Self::of_gist(text, tokens, hit, searched),
             Origin::Event(_, Some(hit)) => Self::of_gist(text, tokens, hit, searched),
             Origin::Event(id, None) => Self { text, tokens, event_id: Some(id.0), ..Self::default() },

@@ -17,8 +17,9 @@ use super::invalid::Problems;
 use super::node::Node;
 use super::openapi::{Route, parameters as p};
 use super::reply::{self, Answer, Failure, IdData, Reply};
+use super::sources::SourceView;
 use super::stamp::Stamp;
-use super::{filter, messages};
+use super::{filter, messages, sources};
 
 /// errno of attributes that name no slot.
 const BAD_ATTRIBUTES: u16 = 520;
@@ -31,6 +32,10 @@ struct SlotData<'a> {
     created_at: Stamp,
     updated_at: Stamp,
     attributes: Attributes<'a>,
+    /// The messages that the content comes from, newest first; only if they are asked for. None when a client wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sources: Option<Vec<SourceView>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -44,6 +49,14 @@ struct Attributes<'a> {
 }
 
 fn render(slot: &Slot) -> String {
+    json(slot, None)
+}
+
+fn render_with_sources(slot: &Slot) -> String {
+    json(slot, Some(sources::views(slot.sources.iter().cloned())))
+}
+
+fn json(slot: &Slot, sources: Option<Vec<SourceView>>) -> String {
     let attributes = Attributes { topic: &slot.topic, sub_topic: &slot.sub_topic, more: &slot.attributes };
     let data = SlotData {
         id: slot.id.0,
@@ -51,23 +64,33 @@ fn render(slot: &Slot) -> String {
         created_at: Stamp(slot.created_at),
         updated_at: Stamp(slot.updated_at),
         attributes,
+        sources,
     };
     // Texts, numbers and JSON values: there is nothing that JSON cannot write.
     serde_json::to_string(&data).unwrap_or_default()
 }
 
-/// A profile on the wire, in its envelope. Each slot is written once for all answers that show it.
-pub(super) struct ProfileAnswer(Option<Selected>);
+/// A profile on the wire, in its envelope. Each slot is written once for all answers that show it, unless they show its
+/// sources, too: few ask for these.
+pub(super) struct ProfileAnswer {
+    selected: Option<Selected>,
+    sources: bool,
+}
 
 impl Responder for ProfileAnswer {
     type Body = BoxBody;
 
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        let slots: Vec<&str> = self.0.as_ref().map_or(Vec::new(), |selected| {
-            let rendered = selected.known.rendered(render);
-            selected.places.iter().filter_map(|&place| rendered.get(place)).map(|slot| &**slot).collect()
-        });
-        reply::envelope_of(&["{\"profiles\":[", &slots.join(","), "]}"].concat())
+        let slots = match &self.selected {
+            None => String::new(),
+            Some(selected) if self.sources => selected.slots().map(render_with_sources).collect::<Vec<_>>().join(","),
+            Some(selected) => {
+                let rendered = selected.known.rendered(render);
+                let slots = selected.places.iter().filter_map(|&place| rendered.get(place));
+                slots.map(|slot| &**slot).collect::<Vec<_>>().join(",")
+            }
+        };
+        reply::envelope_of(&["{\"profiles\":[", &slots, "]}"].concat())
     }
 }
 
@@ -111,10 +134,12 @@ pub(super) async fn get(call: Call) -> Result<ProfileAnswer, Failure> {
     let mut filter = filter::read(&mut input);
     let topic_limits = input.text("topic_limits_json").map(str::to_owned);
     let chats = input.text("chats_str").map(str::to_owned);
+    let sources = sources::are_asked_for(&mut input);
     input.finish()?;
     filter.topic_limits = filter::topic_limits(topic_limits.as_deref())?;
     let chat = messages::from_parameter(chats.as_deref())?.unwrap_or_default();
-    Ok(ProfileAnswer(call.engine()?.slots(&call.key(user), &filter, &chat).await?))
+    let selected = call.engine()?.slots(&call.key(user), &filter, &chat).await?;
+    Ok(ProfileAnswer { selected, sources })
 }
 
 /// `POST /users/profile/{user_id}`
@@ -192,6 +217,7 @@ pub(super) fn describe() -> Vec<Route> {
             .parameter(p::user())
             .parameters(filter::parameters())
             .parameter(p::text("chats_str", messages::PARAMETER))
+            .parameter(sources::parameter())
             .answers::<ProfilesData<'_>>()
             .errno(400, filter::REFUSED),
         Route::post("/users/profile/{user_id}", "Add a slot")

@@ -23,11 +23,14 @@ pub(super) struct SourceView {
     /// Who said it, if the message names somebody.
     #[schema(required)]
     speaker: Option<String>,
+    /// The beginning of the message on one line, of 120 characters at most.
+    #[schema(required)]
+    quote: Option<String>,
 }
 
 impl From<Source> for SourceView {
-    fn from(Source { blob_id: BlobId(blob_id), message, speaker }: Source) -> Self {
-        Self { blob_id, message, speaker }
+    fn from(Source { blob_id: BlobId(blob_id), message, speaker, quote }: Source) -> Self {
+        Self { blob_id, message, speaker, quote }
     }
 }
 

@@ -6,6 +6,7 @@ mod letters;
 mod projects;
 mod reads;
 mod said;
+mod sources;
 mod users;
 mod writes;
 

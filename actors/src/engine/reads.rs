@@ -27,7 +27,7 @@ impl Engine {
         self.snapshot(key).await
     }
 
-    async fn gists(&self, key: &UserKey) -> Result<Option<Arc<KnownGists>>, EngineError> {
+    pub(super) async fn gists(&self, key: &UserKey) -> Result<Option<Arc<KnownGists>>, EngineError> {
         self.snapshot(key).await
     }
 

@@ -33,9 +33,8 @@ pub fn said_lines<'a>(
     counter: &'a dyn TokenCounter,
 ) -> Box<dyn Iterator<Item = SaidLine> + 'a> {
     let line = move |message: usize, name: Option<&str>, speaker: String, text: &str| {
+        let source = Source::new(id, u32::try_from(message).unwrap_or(u32::MAX), name, text);
         let text = shortened(text, counter);
-        let message = u32::try_from(message).unwrap_or(u32::MAX);
-        let source = Source { blob_id: id, message, speaker: name.map(str::to_owned) };
         (!text.is_empty()).then(|| SaidLine { text: format!("- {speaker}: {text}"), source })
     };
     let message = move |(at, m): (usize, &Message)| {

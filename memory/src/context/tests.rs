@@ -83,7 +83,7 @@ fn said(lines: usize) -> Vec<SaidLine> {
 }
 
 fn said_line(text: String) -> SaidLine {
-    SaidLine { text, source: Source { blob_id: BlobId(Uuid::nil()), message: 0, speaker: None } }
+    SaidLine { text, source: Source { blob_id: BlobId(Uuid::nil()), message: 0, speaker: None, quote: None } }
 }
 
 fn chat(words: &str) -> Option<Vec<String>> {

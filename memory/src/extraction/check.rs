@@ -3,7 +3,7 @@ mod content;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::dates::days_of;
-use crate::event::{EventTag, MAX_QUOTE_CHARS, Source};
+use crate::event::{EventTag, Source};
 use crate::extraction::{Draft, DraftAction, DraftGist, Line, Policy, Verb};
 use crate::ports::TokenCounter;
 use crate::profile::SlotName;
@@ -180,12 +180,7 @@ fn check_gist(gist: &DraftGist, lines: &HashMap<u32, &Line>) -> Result<NewGist, 
 
 /// The messages of these numbers that exist, in order, each once. Of one that was cut, the first piece is in `lines`.
 fn sources_of<'a>(numbers: impl IntoIterator<Item = &'a u32>, lines: &HashMap<u32, &Line>) -> Vec<Source> {
-    let source = |line: &&Line| Source {
-        blob_id: line.blob_id,
-        message: line.message,
-        speaker: line.alias.clone(),
-        quote: Some(text::beginning(&text::storable(&line.text), MAX_QUOTE_CHARS)).filter(|quote| !quote.is_empty()),
-    };
+    let source = |line: &&Line| Source::new(line.blob_id, line.message, line.alias.as_deref(), &line.text);
     let mut sources = Vec::new();
     Source::add(&mut sources, numbers.into_iter().filter_map(|number| lines.get(number)).map(source));
     sources

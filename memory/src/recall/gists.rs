@@ -1,6 +1,6 @@
 //! The gists of one user as a searchable snapshot.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use super::fusion::fused;
@@ -8,7 +8,7 @@ use super::meaning::{Meanings, Nearness};
 use super::search::{Found, FoundEvents, Hit, Scores, Search, Tally, TimeRange};
 use crate::dates::{words_asked, words_of};
 use crate::event::{Gist, Source};
-use crate::ids::GistId;
+use crate::ids::{EventId, GistId};
 use crate::ports::TokenCounter;
 use crate::search::{Bm25, Vector};
 use crate::text::one_line;
@@ -178,6 +178,20 @@ impl KnownGists {
             }
             self.gists.push(gist);
         }
+    }
+
+    /// The messages that these events come from, those of each in the order of its gists. What is not known whole is
+    /// left out: of the oldest event, older gists may not be among these.
+    pub fn sources_of(&self, events: &HashSet<EventId>) -> HashMap<EventId, Vec<Source>> {
+        let cut = self.gists.first().filter(|_| self.older > 0).map(|oldest| oldest.event_id);
+        let is_wanted = |id: EventId| events.contains(&id) && Some(id) != cut;
+        let by_event = self.gists.chunk_by(|one, next| one.event_id == next.event_id);
+        let of = |gists: &[Gist]| Source::of(gists.iter().rev());
+        by_event
+            .map(|gists| (gists[0].event_id, gists))
+            .filter(|(id, _)| is_wanted(*id))
+            .map(|(id, g)| (id, of(g)))
+            .collect()
     }
 
     /// How many there are.

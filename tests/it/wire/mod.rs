@@ -14,6 +14,7 @@ mod profiles;
 mod projects;
 mod recorded;
 mod roleplay;
+mod sources;
 mod users;
 
 use crate::model::endpoint::Endpoint;
@@ -29,13 +30,14 @@ const ORIGINS: &str = "[\"https://app.example\"]";
 type Table = (&'static str, fn() -> Vec<Case>);
 
 /// All tables. Each makes its own users, so that they are independent of each other.
-const TABLES: [Table; 10] = [
+const TABLES: [Table; 11] = [
     ("access", access::cases),
     ("users", users::cases),
     ("blobs", blobs::cases),
     ("profiles", profiles::cases),
     ("events", events::cases),
     ("context", context::cases),
+    ("sources", sources::cases),
     ("roleplay", roleplay::cases),
     ("letters", letters::cases),
     ("projects", projects::cases),

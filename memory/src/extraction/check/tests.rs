@@ -1,5 +1,6 @@
 use super::*;
 use crate::blob::Role;
+use crate::event::MAX_QUOTE_CHARS;
 use crate::extraction::{DraftTag, TagSpec};
 use crate::ids::BlobId;
 use crate::schema::{Schema, SubTopic, Topic};
