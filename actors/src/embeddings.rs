@@ -41,7 +41,9 @@ const MAX_REST: Duration = Duration::from_secs(3_600);
 const HARMLESS: &str = "hello";
 /// Vectors of queries that are kept: a bot asks for the same chat several times.
 const MAX_QUERIES: usize = 1_000;
-/// Longer queries are not kept, in bytes.
+/// Vectors of slots that are kept: those of some hundred users who are talking.
+const MAX_SLOTS: usize = 10_000;
+/// Longer texts are not kept, in bytes.
 const MAX_QUERY_BYTES: usize = 4_096;
 
 /// What searches by meaning need. Cheap to clone.
@@ -93,9 +95,27 @@ enum FillError {
     Store(#[from] StoreError),
 }
 
-/// The vectors of what was asked a moment ago.
+/// Vectors by their texts.
+type Known = Mutex<HashMap<String, Option<Vector>>>;
+
+/// The vectors of what was asked a moment ago, and of the slots that it was compared with.
 #[derive(Default)]
-pub(crate) struct Queries(Mutex<HashMap<String, Option<Vector>>>);
+pub(crate) struct Queries {
+    queries: Known,
+    slots: Known,
+}
+
+/// Keeps a vector of a short text. What was kept goes when it is too much.
+fn keep(known: &Known, text: String, vector: Option<Vector>, most: usize) {
+    if text.len() > MAX_QUERY_BYTES {
+        return;
+    }
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.len() >= most {
+        known.clear();
+    }
+    known.insert(text, vector);
+}
 
 impl Queries {
     /// What a query means; none when nobody can tell now.
@@ -103,19 +123,31 @@ impl Queries {
         if query.trim().is_empty() {
             return None;
         }
-        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(query) {
+        if let Some(known) = self.queries.lock().unwrap_or_else(PoisonError::into_inner).get(query) {
             return known.clone();
         }
         let asked = embeddings.ask(&[query.to_owned()], Purpose::Query, QUERY_WAIT).await;
         let meaning = asked?.vectors.into_iter().next().flatten();
-        if query.len() <= MAX_QUERY_BYTES {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.len() >= MAX_QUERIES {
-                kept.clear();
-            }
-            kept.insert(query.to_owned(), meaning.clone());
-        }
+        keep(&self.queries, query.to_owned(), meaning.clone(), MAX_QUERIES);
         meaning
+    }
+
+    /// What slots mean; none when nobody can tell now. Those that are not known are asked for in one call.
+    pub(crate) async fn meanings(&self, embeddings: &Embeddings, slots: &[String]) -> Option<Vec<Option<Vector>>> {
+        let mut meanings: Vec<Option<Option<Vector>>> = {
+            let known = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.iter().map(|slot| known.get(slot).cloned()).collect()
+        };
+        let unknown: Vec<usize> = (0..slots.len()).filter(|&at| meanings[at].is_none()).collect();
+        if !unknown.is_empty() {
+            let texts: Vec<String> = unknown.iter().map(|&at| slots[at].clone()).collect();
+            let embedded = embeddings.ask(&texts, Purpose::Document, QUERY_WAIT).await?;
+            for ((at, text), vector) in unknown.into_iter().zip(texts).zip(embedded.vectors) {
+                keep(&self.slots, text, vector.clone(), MAX_SLOTS);
+                meanings[at] = Some(vector);
+            }
+        }
+        Some(meanings.into_iter().map(Option::flatten).collect())
     }
 }
 

@@ -30,8 +30,7 @@ const PROFILE_SECTION: &str = "{profile_section}";
 const EVENT_SECTION: &str = "{event_section}";
 
 /// The prompt of requests that bring none: short, since its tokens are taken from what is remembered.
-const FRAME: &str = "# About the user (background; use where it helps)
-## Profile
+const FRAME: &str = "## User profile
 {profile_section}
 ## Events by day told [day it happened]
 {event_section}

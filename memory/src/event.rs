@@ -13,6 +13,9 @@ use crate::text;
 /// Characters of a quote at most: enough to know a message again, and too few to keep it.
 pub const MAX_QUOTE_CHARS: usize = 120;
 
+/// Characters of what somebody else said before at most: about forty words, the last of which are what is answered.
+pub const MAX_HEARD_CHARS: usize = 240;
+
 /// A label of an event.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventTag {
@@ -112,6 +115,10 @@ pub struct Source {
     /// were quotes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<String>,
+    /// What somebody else said right before it, of [`MAX_HEARD_CHARS`] at most, behind the name if that is known. For
+    /// searches: an answer's words are in its question. Only the first message of a gist has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<String>,
 }
 
 impl Source {
@@ -119,7 +126,7 @@ impl Source {
     pub fn new(blob_id: BlobId, message: u32, speaker: Option<&str>, says: &str) -> Self {
         let quote = text::beginning(&text::storable(says), MAX_QUOTE_CHARS);
         let quote = Some(quote).filter(|quote| !quote.is_empty());
-        Self { blob_id, message, speaker: speaker.map(str::to_owned), quote }
+        Self { blob_id, message, speaker: speaker.map(str::to_owned), quote, heard: None }
     }
 
     /// Adds those that are not there yet, in order. A message is the same whatever its quote.
@@ -142,7 +149,7 @@ impl Source {
     /// About how many bytes it takes in memory.
     pub fn bytes(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        size_of::<Self>() + text(&self.speaker) + text(&self.quote)
+        size_of::<Self>() + text(&self.speaker) + text(&self.quote) + text(&self.heard)
     }
 }
 
@@ -198,7 +205,7 @@ mod tests {
         let id = Uuid::from_u128(1);
         let old = format!(r#"{{"blob_id":"{id}","message":3}}"#);
         let source: Source = serde_json::from_str(&old).unwrap();
-        assert_eq!(source, Source { blob_id: BlobId(id), message: 3, speaker: None, quote: None });
+        assert_eq!(source, Source { blob_id: BlobId(id), message: 3, speaker: None, quote: None, heard: None });
         assert_eq!(serde_json::to_string(&source).unwrap(), old);
         let quoted = Source { quote: Some("hi".into()), ..source.clone() };
         let others =

@@ -19,7 +19,7 @@ use crate::text::one_line;
 
 pub use gists::{CHAT_QUERY_MESSAGES, KnownGists, chat_query, embeddable, gist_line};
 pub(crate) use gists::{Lending, Ranking, date_line};
-pub use relevance::relevant;
+pub use relevance::{near, relevant, slot_meaning};
 pub use search::{Found, FoundEvents, Hit, Period, Scores, Search, Tally, TimeRange};
 
 /// A profile with its lines and their token counts. Never changes: share it as an `Arc`.

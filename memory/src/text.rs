@@ -35,6 +35,18 @@ pub fn beginning(text: &str, max_chars: usize) -> String {
     format!("{}…", &line[..at])
 }
 
+/// The end of a text, on one line of at most `max_chars` characters, from the beginning of a word if one begins there.
+pub fn ending(text: &str, max_chars: usize) -> String {
+    // As above: no more is looked at than is shown.
+    let backwards = text.split_whitespace().rev().flat_map(|word| iter::once(' ').chain(word.chars().rev())).skip(1);
+    let mut line: Vec<char> = backwards.take(max_chars.saturating_add(1)).collect();
+    if line.len() > max_chars {
+        let word = line.iter().rposition(|c| *c == ' ').filter(|at| 2 * at >= max_chars);
+        line.truncate(word.unwrap_or(max_chars));
+    }
+    line.iter().rev().collect()
+}
+
 /// The sentences of a text, trimmed, in order. Line breaks end a sentence, as do the full-width marks of Chinese
 /// and Japanese.
 pub fn sentences(text: &str) -> Vec<&str> {
@@ -133,6 +145,24 @@ mod tests {
             assert_eq!(beginning(text, max_chars), expected, "{text:?} {max_chars}");
         }
         assert_eq!(beginning(&"x".repeat(1_000_000), 120).chars().count(), 120);
+    }
+
+    #[test]
+    fn an_ending_begins_with_a_word_where_there_is_one() {
+        let cases = [
+            ("  one\n two ", 7, "one two"),
+            ("one two three", 9, "two three"),
+            ("one two three", 12, "two three"),
+            ("onetwo three", 9, "three"),
+            ("onetwothree", 5, "three"),
+            ("我住在北京", 2, "北京"),
+            ("", 5, ""),
+            ("abc", 0, ""),
+        ];
+        for (text, max_chars, expected) in cases {
+            assert_eq!(ending(text, max_chars), expected, "{text:?} {max_chars}");
+        }
+        assert_eq!(ending(&"x".repeat(1_000_000), 240).chars().count(), 240);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{Config, EmbeddingProvider, LlmStyle, ProfileFilterBy, show};
 
 /// The least and the greatest value of every numeric key. The upper ends are far beyond sense: they catch slips of
 /// the unit (milliseconds for seconds) and keep sums of them from overflowing.
-const RANGES: [(&str, u64, u64); 42] = [
+const RANGES: [(&str, u64, u64); 43] = [
     ("port", 0, 65_535),
     ("max_body_bytes", 1_024, 1 << 30),
     ("http_workers", 0, 1_024),

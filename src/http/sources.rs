@@ -29,7 +29,7 @@ pub(super) struct SourceView {
 }
 
 impl From<Source> for SourceView {
-    fn from(Source { blob_id: BlobId(blob_id), message, speaker, quote }: Source) -> Self {
+    fn from(Source { blob_id: BlobId(blob_id), message, speaker, quote, .. }: Source) -> Self {
         Self { blob_id, message, speaker, quote }
     }
 }

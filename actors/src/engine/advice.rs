@@ -8,7 +8,7 @@ use memory::extraction::Policy;
 use memory::ids::{SlotId, UserKey};
 use memory::ports::{ModelError, Roleplay, TokenCounter, TopicAdvice};
 use memory::profile::Slot;
-use memory::recall::{CHAT_QUERY_MESSAGES, KnownProfile, ProfileFilter, chat_query, relevant};
+use memory::recall::{CHAT_QUERY_MESSAGES, KnownProfile, ProfileFilter, chat_query, near, relevant, slot_meaning};
 use tokio::time::timeout;
 
 use super::Engine;
@@ -16,7 +16,7 @@ use crate::error::EngineError;
 use crate::offload::{LINE_BYTES, offload};
 use crate::outages;
 
-/// Slots that a model is asked about at most: the newest. It is not told of older ones, so it cannot choose them.
+/// Slots that a model is asked about at most, be it to choose or to embed: the newest. It is not told of older ones.
 const ADVISED_SLOTS: usize = 1_000;
 
 /// How long a read waits for a model to choose slots. After that words choose, as they do without a model.
@@ -141,12 +141,23 @@ impl Engine {
         chat: &[Message],
     ) -> Result<Vec<usize>, EngineError> {
         let contents: Vec<String> = chat.iter().map(|message| message.content.clone()).collect();
+        let query = chat_query(&contents);
+        let near = self.near(known, &query).await;
         let known = known.clone();
         offload(known.bytes() / LINE_BYTES, move || {
-            let found = relevant(&known.profile.slots, &policy.schema, &[&chat_query(&contents)]);
-            found.into_iter().map(|(place, _)| place).collect()
+            let found = relevant(&known.profile.slots, &policy.schema, &[&query]);
+            found.into_iter().map(|(place, _)| place).chain(near).collect()
         })
         .await
+    }
+
+    /// The slots that are nearest to a chat by what they mean; none where that is not known.
+    async fn near(&self, known: &KnownProfile, query: &str) -> Vec<usize> {
+        let Some(embeddings) = self.ports().embeddings.as_ref() else { return Vec::new() };
+        let slots: Vec<String> = known.profile.slots.iter().take(ADVISED_SLOTS).map(slot_meaning).collect();
+        let Some(chat) = self.0.queries.meaning(embeddings, query).await else { return Vec::new() };
+        let meanings = self.0.queries.meanings(embeddings, &slots).await;
+        meanings.map(|meanings| near(&meanings, &chat)).unwrap_or_default()
     }
 
     /// How the project of a user wants its memory made; the server's way while that cannot be read. A read never fails

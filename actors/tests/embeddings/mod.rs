@@ -2,16 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may panic; clippy knows test functions only")]
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use memory::blob::BlobType::Chat;
+use memory::blob::{Message, Role};
 use memory::event::EventData;
 use memory::ids::UserKey;
 use memory::ports::{Embedded, Embedder, ModelError, Purpose, Vectors as _};
-use memory::recall::Search;
+use memory::recall::{ProfileFilter, Search};
 use memory::search::Vector;
 use memory::usage::day_of;
 
@@ -242,4 +244,32 @@ async fn vectors_are_found_without_another_look_at_the_store() {
     assert_eq!(best(&world, &user, "which car?").await.as_deref(), Some("my Volvo is red"));
     assert_eq!(best(&world, &user, "puppy").await.as_deref(), Some("we have a dog"));
     assert_eq!(world.store.gist_reads(), reads);
+}
+
+#[actix::test]
+async fn slots_are_chosen_for_a_chat_by_meaning_too() {
+    let embedder = Dictionary::new("words");
+    let world = world(&embedder);
+    let user = world.user().await;
+    for (topic, content) in [("animal", "a puppy named Rex"), ("vehicle", "an old Volvo"), ("drink", "coffee")] {
+        world.slot(&user, topic, content).await;
+    }
+    let chosen = async |said: &str| {
+        let message = Message { role: Role::User, alias: None, content: said.into(), created_at: None };
+        let selected = world.engine.slots(&user, &ProfileFilter::default(), &[message]).await.unwrap().unwrap();
+        // All were written at one instant.
+        selected.slots().map(|slot| slot.content.clone()).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(chosen("my dog is ill").await, ["a puppy named Rex"]);
+    assert_eq!(embedder.calls(), 2, "the chat, and all slots at once");
+    assert_eq!(chosen("which car?").await, ["an old Volvo"]);
+    assert_eq!(chosen("a dog with coffee").await, ["a puppy named Rex", "coffee"], "a word in common is enough");
+    assert_eq!(embedder.calls(), 4, "slots are known by now");
+    world.slot(&user, "animal", "no more dogs").await;
+    embedder.set_away(true);
+    assert_eq!(chosen("coffee, please").await, ["coffee"]);
+    assert_eq!(chosen("nothing of it").await.len(), 4, "all where nothing is known");
+    embedder.set_away(false);
+    assert_eq!(chosen("my dog is ill").await, ["a puppy named Rex", "no more dogs"]);
+    assert!(embedder.asked().iter().filter(|(text, _)| text.contains("Rex")).count() == 1);
 }

@@ -3,7 +3,7 @@ mod content;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::dates::days_of;
-use crate::event::{EventTag, Source};
+use crate::event::{EventTag, MAX_HEARD_CHARS, Source};
 use crate::extraction::{Draft, DraftAction, DraftGist, Line, Policy, Verb};
 use crate::ports::TokenCounter;
 use crate::profile::SlotName;
@@ -80,7 +80,7 @@ pub struct Extraction {
 /// Of several words on one slot the last counts, but it comes from the messages of the earlier ones, too: whoever wrote
 /// it knew what they had made of the slot. Of what was said before a removal nothing is left.
 pub fn check(drafts: &[Draft], lines: &[Line], policy: &Policy, counter: &dyn TokenCounter) -> Extraction {
-    let numbered: HashMap<u32, &Line> = lines.iter().rev().map(|l| (l.number, l)).collect();
+    let numbered = Numbered::new(lines);
     let begun = lines.iter().find_map(|l| l.said_on);
     let mut out = Extraction::default();
     let mut said: HashMap<SlotName, BTreeSet<u32>> = HashMap::new();
@@ -151,8 +151,8 @@ impl Extraction {
         Ok(&self.actions[place])
     }
 
-    fn refuse_messages(&mut self, list: &str, index: usize, messages: &[u32], lines: &HashMap<u32, &Line>) {
-        if messages.iter().any(|number| !lines.contains_key(number)) {
+    fn refuse_messages(&mut self, list: &str, index: usize, messages: &[u32], lines: &Numbered<'_>) {
+        if messages.iter().any(|number| lines.get(*number).is_none()) {
             let item = format!("{list}[{index}].messages");
             self.refused.push(Refusal { item, reason: "names a message that does not exist" });
         }
@@ -163,26 +163,61 @@ fn refusal(list: &str, index: usize, reason: &'static str) -> Refusal {
     Refusal { item: format!("{list}[{index}]"), reason }
 }
 
-fn check_gist(gist: &DraftGist, lines: &HashMap<u32, &Line>) -> Result<NewGist, &'static str> {
+fn check_gist(gist: &DraftGist, lines: &Numbered<'_>) -> Result<NewGist, &'static str> {
     let text = text::one_line(&text::storable(&gist.text));
     let text = text.strip_prefix("- ").map_or(text.clone(), str::to_owned);
     if text.is_empty() {
         return Err("empty text");
     }
-    let said_on = gist.messages.iter().filter_map(|n| lines.get(n)).find_map(|line| line.said_on);
+    let said_on = gist.messages.iter().filter_map(|n| lines.get(*n)).find_map(|line| line.said_on);
+    let mut sources = sources_of(&gist.messages, lines);
+    if let Some(first) = sources.first_mut() {
+        first.heard = gist.messages.iter().find(|n| lines.get(**n).is_some()).and_then(|number| lines.heard(*number));
+    }
     Ok(NewGist {
         occurred_at: gist.occurred_at.as_deref().and_then(iso_date),
         said_at: said_on.map(|day| day.to_string()),
         text,
-        sources: sources_of(&gist.messages, lines),
+        sources,
     })
 }
 
-/// The messages of these numbers that exist, in order, each once. Of one that was cut, the first piece is in `lines`.
-fn sources_of<'a>(numbers: impl IntoIterator<Item = &'a u32>, lines: &HashMap<u32, &Line>) -> Vec<Source> {
-    let source = |line: &&Line| Source::new(line.blob_id, line.message, line.alias.as_deref(), &line.text);
+/// The lines of a batch by their numbers.
+struct Numbered<'a> {
+    lines: &'a [Line],
+    /// Where each number stands first: the pieces of a message that was cut share theirs.
+    first: HashMap<u32, usize>,
+}
+
+impl<'a> Numbered<'a> {
+    fn new(lines: &'a [Line]) -> Self {
+        Self { lines, first: lines.iter().enumerate().rev().map(|(at, line)| (line.number, at)).collect() }
+    }
+
+    fn get(&self, number: u32) -> Option<&'a Line> {
+        self.first.get(&number).map(|at| &self.lines[*at])
+    }
+
+    /// What somebody else said right before a message.
+    fn heard(&self, number: u32) -> Option<String> {
+        let at = *self.first.get(&number)?;
+        let (line, before) = (&self.lines[at], self.lines.get(at.checked_sub(1)?)?);
+        if (before.role, &before.alias) == (line.role, &line.alias) {
+            return None;
+        }
+        let said = text::ending(&text::storable(&before.text), MAX_HEARD_CHARS);
+        Some(match &before.alias {
+            Some(name) => text::one_line(&text::storable(&format!("{name}: {said}"))),
+            None => said,
+        })
+    }
+}
+
+/// The messages of these numbers that exist, in order, each once. Of one that was cut, the first piece is quoted.
+fn sources_of<'a>(numbers: impl IntoIterator<Item = &'a u32>, lines: &Numbered<'_>) -> Vec<Source> {
+    let source = |line: &Line| Source::new(line.blob_id, line.message, line.alias.as_deref(), &line.text);
     let mut sources = Vec::new();
-    Source::add(&mut sources, numbers.into_iter().filter_map(|number| lines.get(number)).map(source));
+    Source::add(&mut sources, numbers.into_iter().filter_map(|number| lines.get(*number)).map(source));
     sources
 }
 

@@ -295,7 +295,8 @@ mod tests {
     }
 
     fn sources(messages: impl IntoIterator<Item = u32>) -> Vec<Source> {
-        let source = |message| Source { blob_id: BlobId(Uuid::nil()), message, speaker: None, quote: None };
+        let source =
+            |message| Source { blob_id: BlobId(Uuid::nil()), message, speaker: None, quote: None, heard: None };
         messages.into_iter().map(source).collect()
     }
 

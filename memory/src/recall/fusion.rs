@@ -2,6 +2,10 @@
 
 use super::meaning::Nearness;
 
+/// What the score by words counts, where the nearness of a gist counts 1. Measured as in `Lending::CONTEXT`: 1 finds 0.008
+/// less.
+const WORDS: f64 = 2.0;
+
 /// Scores by words and by meaning in one, 0 to 1. A gist without a vector has those by its words alone.
 pub(super) fn fused(words: &[f64], near: &Nearness, wide: f64, in_range: &[bool]) -> Vec<f64> {
     let best = words.iter().copied().fold(0.0, f64::max);
@@ -11,7 +15,9 @@ pub(super) fn fused(words: &[f64], near: &Nearness, wide: f64, in_range: &[bool]
     let score = |(at, words): (usize, &f64)| {
         let words = if best > 0.0 { words / best } else { 0.0 };
         match near.own[at] {
-            Some(cosine) => (words + own.of_one(cosine) + wide * around.of_one(near.wide[at])) / (2.0 + wide),
+            Some(cosine) => {
+                (WORDS * words + own.of_one(cosine) + wide * around.of_one(near.wide[at])) / (WORDS + 1.0 + wide)
+            }
             None => words,
         }
     };
@@ -19,19 +25,19 @@ pub(super) fn fused(words: &[f64], near: &Nearness, wide: f64, in_range: &[bool]
 }
 
 /// Stretches numbers over 0 to 1.
-struct Stretch {
+pub(super) struct Stretch {
     least: f64,
     range: f64,
 }
 
 impl Stretch {
-    fn of(numbers: impl Iterator<Item = f32>) -> Self {
+    pub(super) fn of(numbers: impl Iterator<Item = f32>) -> Self {
         let (least, most) =
             numbers.fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), number| (a.min(number), b.max(number)));
         Self { least: least.into(), range: f64::from(most) - f64::from(least) }
     }
 
-    fn of_one(&self, number: f32) -> f64 {
+    pub(super) fn of_one(&self, number: f32) -> f64 {
         if self.range > 0.0 { (f64::from(number) - self.least) / self.range } else { 0.0 }
     }
 }

@@ -220,7 +220,8 @@ pub(super) async fn delete(
 /// A client's change of one slot, which counts as a change of the memory.
 async fn change(conn: &mut PgConnection, key: &UserKey, write: SlotWrite, now: Timestamp) -> Result<(), DatabaseError> {
     write_all(conn, key, Author::Client, &[write], now).await?;
-    bump(conn, key).await
+    bump(conn, key).await?;
+    Ok(())
 }
 
 /// Counts a change of what is remembered of a user, and returns its new revision; none when there is no such user.

@@ -21,8 +21,13 @@ fn slot(content: &str, revision: i64) -> Slot {
     let now = SystemClock.now();
     let (topic, sub_topic) = ("work".to_owned(), SystemIds.random().to_string());
     let content = content.to_owned();
-    let source =
-        Source { blob_id: BlobId(SystemIds.random()), message: 1, speaker: None, quote: Some(content.clone()) };
+    let source = Source {
+        blob_id: BlobId(SystemIds.random()),
+        message: 1,
+        speaker: None,
+        quote: Some(content.clone()),
+        heard: None,
+    };
     Slot {
         id: SlotId(SystemIds.random()),
         topic,

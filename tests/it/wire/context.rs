@@ -41,9 +41,8 @@ fn packing() -> Vec<Case> {
         case("of nobody", "GET", "/users/context/{nobody}").data(context("$text:")),
         get("profile", "").data(context("$text:engineer")),
         get("small", "max_token_size=100").data(context("$text:engineer")),
-        get("smaller than the frame", "max_token_size=20").data(context(
-            "# About the user (background; use where it helps)\n## Profile\n\n## Events by day told [day it happened]\n\n",
-        )),
+        get("smaller than the frame", "max_token_size=20")
+            .data(context("## User profile\n\n## Events by day told [day it happened]\n\n")),
         get("nothing fits", &format!("max_token_size=0&{only}")).data(context("$start:<")),
         get("profile alone", "profile_event_ratio=1").data(context("$text:sushi")),
         get("one topic", "only_topics=interest&prefer_topics=interest").data(context("$text:sushi")),
@@ -89,7 +88,7 @@ fn just_said() -> Vec<Case> {
         asked("just said").data(context("<- user: See you!\n- Ann: I love it.\n- user: I moved to Oslo.>")),
         get("just said, in the frame", "include_buffer=true")
             .data(context("$text:## Just said, newest first\n- user: See you!\n- Ann:")),
-        get("no frame of it", "").data(context("$start:# About the user")),
+        get("no frame of it", "").data(context("$start:## User profile")),
         case("of nobody, just said", "GET", format!("/users/context/{{nobody}}?include_buffer=true&{only}"))
             .data(context("<>")),
         get("no flag", "include_buffer=maybe").problems(json!([["bool_parsing", ["query", "include_buffer"]]])),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::blob::Role;
-use crate::event::MAX_QUOTE_CHARS;
+use crate::event::{MAX_HEARD_CHARS, MAX_QUOTE_CHARS};
 use crate::extraction::{DraftTag, TagSpec};
 use crate::ids::BlobId;
 use crate::schema::{Schema, SubTopic, Topic};
@@ -105,11 +105,57 @@ fn a_source_names_its_message_and_quotes_it() {
         message: *message,
         speaker: Some((*speaker).into()),
         quote: Some(quote.clone()),
+        heard: None,
     };
     let newest_first: Vec<Source> = quotes.iter().rev().map(source).collect();
-    assert_eq!(out.gists[0].sources, newest_first, "in the order in which they are named");
+    let named: Vec<Source> = out.gists[0].sources.iter().map(|s| Source { heard: None, ..s.clone() }).collect();
+    assert_eq!(named, newest_first, "in the order in which they are named");
     assert_eq!(out.actions, [Action::Set(SlotName::new("work", "job"), "nurse".into(), newest_first)]);
     assert_eq!(quotes[1].2.chars().count(), MAX_QUOTE_CHARS);
+}
+
+#[test]
+fn the_first_message_of_a_gist_knows_what_it_answers() {
+    let said = |number, role, alias: Option<&str>, text: &str| Line {
+        role,
+        alias: alias.map(str::to_owned),
+        text: text.into(),
+        ..line(number)
+    };
+    let (user, bot) = (Role::User, Role::Assistant);
+    let long = "x ".repeat(200) + "Do you like\ntea?";
+    let lines = [
+        said(1, user, None, "hello"),
+        // Its pieces share a number.
+        said(3, bot, Some("Bot"), "Welcome!"),
+        said(3, bot, Some("Bot"), "How are you?"),
+        said(4, user, None, "fine"),
+        said(5, user, None, "and cold"),
+        said(6, bot, None, &long),
+        said(7, user, None, "yes"),
+        said(8, user, Some("Ann"), "me too"),
+    ];
+    let gists = [vec![1], vec![4, 7], vec![5], vec![9, 7], vec![8], vec![]];
+    let gists = gists.iter().map(|messages| gist("a", messages, None)).collect();
+    let known = DraftAction { messages: vec![4], ..set("job", "nurse") };
+    let draft = Draft { gists, profile: vec![known], ..Draft::default() };
+    let out = check(&[draft], &lines, &policy(), &WordCounter);
+    let heard = |gist: &NewGist| gist.sources.iter().map(|source| source.heard.clone()).collect::<Vec<_>>();
+    let tea = format!("{}Do you like tea?", "x ".repeat(112));
+    assert_eq!(tea.chars().count(), MAX_HEARD_CHARS);
+    assert_eq!(
+        out.gists.iter().map(heard).collect::<Vec<_>>(),
+        [
+            vec![None],
+            vec![Some("Bot: How are you?".into()), None],
+            vec![None],
+            vec![Some(tea)],
+            vec![Some("yes".into())],
+            vec![],
+        ]
+    );
+    let Action::Set(_, _, sources) = &out.actions[0] else { panic!("{:?}", out.actions) };
+    assert_eq!(sources[0].heard, None, "a slot is not searched so");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
-use crate::ids::EventId;
 use crate::ids::GistId;
+use crate::ids::{BlobId, EventId};
 use crate::recall::Period;
 use crate::testing::WordCounter;
 use jiff::Timestamp;
@@ -291,6 +291,23 @@ fn a_question_may_name_its_time() {
     let found = known.search(&Search { range, ..search("swimming", 0.0) });
     assert_eq!(found.hits.iter().map(|hit| hit.gist.event_id.0.as_u128()).collect::<Vec<_>>(), [2, 1]);
     assert_eq!(found.tally, Tally { considered: 2, of_other_times: 1, ..Tally::default() });
+}
+
+#[test]
+fn an_answer_is_found_by_its_question_and_by_who_gave_it() {
+    let source = |speaker: &str, heard: &str| Source {
+        heard: Some(heard.into()),
+        ..Source::new(BlobId(Uuid::nil()), 0, Some(speaker), "yes, a lot")
+    };
+    let said = |event, sources| Gist { sources, ..gist(event, 0, 10 - event as i64, "yes, a lot") };
+    let known = known(vec![
+        said(1, vec![source("Ann", "Ben: Do you like tea?")]),
+        said(2, vec![source("Cid", "Do you like beer?")]),
+        said(3, vec![]),
+    ]);
+    let best = |query| known.search(&search(query, 1.0)).hits.iter().map(|h| h.gist.event_id.0.as_u128()).collect();
+    let one = |query| -> Vec<u128> { best(query) };
+    assert_eq!((one("tea"), one("beer"), one("Who is Ann?"), one("Ben")), (vec![1], vec![2], vec![1], vec![1]));
 }
 
 #[test]

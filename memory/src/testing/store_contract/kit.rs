@@ -204,7 +204,7 @@ pub(super) fn event(commit: &Commit, gists: &[&str]) -> (Event, Vec<Gist>) {
 /// A message of some blob.
 pub(super) fn source(message: u32) -> Source {
     let (speaker, quote) = (Some("Ann".to_owned()), Some("I said \"naïve ☂\", and …".to_owned()));
-    Source { blob_id: blob_id(), message, speaker, quote }
+    Source { blob_id: blob_id(), message, speaker, quote, heard: Some("What do you do?".into()) }
 }
 
 pub(super) fn stored(id: BlobId, blob_type: BlobType, created_at: Timestamp) -> StoredBlob {
