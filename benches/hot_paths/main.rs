@@ -7,6 +7,8 @@
 mod actors;
 mod context;
 mod extraction;
+#[path = "../common/gists.rs"]
+mod made;
 mod search;
 mod texts;
 mod tokens;

@@ -1,14 +1,13 @@
 //! What is said: varied, and always the same.
 
-use jiff::{SignedDuration, Timestamp};
 use memory::blob::{Blob, BlobData, Message, Role};
 use memory::event::Gist;
-use memory::ids::{EventId, GistId, SlotId};
+use memory::ids::SlotId;
 use memory::profile::{Slot, SlotName};
 use uuid::Uuid;
 
-/// Gists of one event.
-const EVENT_GISTS: usize = 5;
+use crate::made;
+pub(crate) use crate::made::now;
 
 const WORDS: [&str; 40] = [
     "harbour",
@@ -75,10 +74,6 @@ pub(crate) fn chat(n: usize) -> Blob {
     Blob { data: BlobData::Chat { messages }, fields: None, created_at: now() }
 }
 
-pub(crate) fn now() -> Timestamp {
-    Timestamp::from_second(1_700_000_000).unwrap()
-}
-
 /// Slots of a profile: topics of three each.
 pub(crate) fn slots(count: usize) -> Vec<Slot> {
     let slot = |n: usize| {
@@ -94,19 +89,5 @@ pub(crate) fn slots(count: usize) -> Vec<Slot> {
 
 /// Gists, newest first, an hour apart.
 pub(crate) fn gists(count: usize) -> Vec<Gist> {
-    let gist = |n: usize| {
-        let at = now() - SignedDuration::from_hours(i64::try_from(n).unwrap());
-        Gist {
-            id: GistId(Uuid::from_u128(n as u128)),
-            event_id: EventId(Uuid::from_u128((n / EVENT_GISTS) as u128)),
-            position: u32::try_from(n % EVENT_GISTS).unwrap(),
-            text: sentence(n),
-            occurred_at: None,
-            said_at: Some("2023-11-14".to_owned()),
-            sources: Vec::new(),
-            created_at: at,
-            updated_at: at,
-        }
-    };
-    (0..count).map(gist).collect()
+    made::gists((0..count).map(sentence))
 }
