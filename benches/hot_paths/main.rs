@@ -1,4 +1,4 @@
-//! Benches of the hot paths, without network or disk: `cargo bench`, or `cargo bench -- search` for some of them.
+//! Benches of the hot paths, without network or disk: `cargo bench --bench hot_paths`, with `-- bm25` for some of them.
 //! The whole service under load is what `powermemo bench` measures.
 
 #![allow(missing_docs, reason = "criterion makes public functions")]
