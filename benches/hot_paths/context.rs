@@ -4,11 +4,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::Criterion;
+use jiff::civil::date;
 use memory::context::{ContextRequest, Packer, Remembered};
 use memory::ids::Incarnation;
 use memory::ports::TokenCounter;
 use memory::profile::Profile;
-use memory::recall::{KnownGists, KnownProfile, ProfileFilter};
+use memory::recall::{KnownGists, KnownProfile, Period, ProfileFilter};
 use powermemo::tokens::Tokeniser;
 use uuid::Uuid;
 
@@ -21,8 +22,10 @@ fn request(chats: Option<Vec<String>>) -> ContextRequest {
         profile_event_ratio: 0.6,
         chats,
         meaning: None,
+        asked_on: Some(date(2026, 11, 26)),
         threshold: 0.2,
         time_range_in_days: 180,
+        happened: Period::default(),
         require_event_summary: false,
         custom_prompt: None,
         fill_window_with_events: false,

@@ -3,7 +3,6 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion};
-use jiff::Timestamp;
 use memory::recall::{KnownGists, Search};
 use memory::search::Bm25;
 use powermemo::tokens::Tokeniser;
@@ -17,18 +16,18 @@ pub(crate) fn benches(criterion: &mut Criterion) {
     let tokeniser = Tokeniser::start();
     let mut group = criterion.benchmark_group("bm25");
     for size in SIZES {
-        let known = KnownGists::new(1, gists(size), &tokeniser);
+        let gists = gists(size);
+        let known = KnownGists::new(1, gists.clone(), &tokeniser);
         let mut turn = 0;
         group.bench_function(BenchmarkId::new("search", size), |bencher| {
             bencher.iter(|| {
                 turn = (turn + 1) % 64;
-                let (query, since) = (sentence(turn), Timestamp::UNIX_EPOCH);
-                known.search(black_box(&Search { query, meaning: None, topk: 10, threshold: 0.2, since }))
+                known.search(black_box(&Search::by_words(sentence(turn), 10, 0.2)))
             });
         });
         group.sample_size(10);
         group.bench_function(BenchmarkId::new("index", size), |bencher| {
-            bencher.iter(|| Bm25::build(known.gists.iter().map(|gist| gist.text.as_str())));
+            bencher.iter(|| Bm25::build(gists.iter().map(|gist| gist.text.as_str())));
         });
         group.sample_size(100);
     }

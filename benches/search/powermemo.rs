@@ -5,7 +5,6 @@
 use std::time::Instant;
 
 use allocation_counter::measure;
-use jiff::Timestamp;
 use memory::ids::GistId;
 use memory::recall::{KnownGists, Search};
 use memory::search::Vector;
@@ -56,7 +55,7 @@ impl Snapshot {
                 None => gists,
             };
             // The first search makes the index.
-            assert!(!gists.search(&search(0, None)).is_empty());
+            assert!(!gists.search(&search(0, None)).hits.is_empty());
             known = Some(gists);
         });
         Self { known: known.unwrap(), made: start.elapsed(), bytes: taken.bytes_current }
@@ -64,7 +63,7 @@ impl Snapshot {
 
     fn search(&self, query: usize, meaning: Option<&[f32]>) -> Vec<usize> {
         let hits = self.known.search(&search(query, meaning));
-        hits.iter().map(|hit| usize::try_from(hit.gist.id.0.as_u128()).unwrap()).collect()
+        hits.hits.iter().map(|hit| usize::try_from(hit.gist.id.0.as_u128()).unwrap()).collect()
     }
 
     fn measure(&self, name: String, report: &mut Report, vectors: Option<&Vectors>) {
@@ -78,11 +77,6 @@ impl Snapshot {
 }
 
 fn search(query: usize, meaning: Option<&[f32]>) -> Search {
-    Search {
-        query: QUERIES[query].to_owned(),
-        meaning: meaning.and_then(Vector::of),
-        topk: u32::try_from(TOP).unwrap(),
-        threshold: THRESHOLD,
-        since: Timestamp::UNIX_EPOCH,
-    }
+    let by_words = Search::by_words(QUERIES[query], u32::try_from(TOP).unwrap(), THRESHOLD);
+    Search { meaning: meaning.and_then(Vector::of), ..by_words }
 }

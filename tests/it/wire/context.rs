@@ -100,68 +100,70 @@ fn just_said() -> Vec<Case> {
 
 /// What a context is made of, told line by line: two slots, and three gists that were flushed.
 fn explained() -> Vec<Case> {
-    let asked = "customize_context_prompt=%3C%7Bprofile_section%7D%7C%7Bevent_section%7D%3E&explain=true";
-    let part = |max: u32, lines: Value, left_out: Value, next: Value| json!({"max_tokens": max, "tokens": "$number", "lines": lines, "left_out": left_out, "next": next});
-    let whole = |max: u32, considered: u32, profile: Value, events: Value| {
-        json!({"context": "$start:<", "explain": {
-            "max_tokens": max, "tokens": "$number", "frame_tokens": "$number", "considered": considered,
-            "profile": profile, "events": events, "buffer": "$any",
-        }})
-    };
     let (any, none) = (|| json!("$any"), || json!([]));
     let limit = |name: &str, count: u32| json!([{"limit": name, "count": count}]);
     let sushi = json!([{
         "text": "- interest::s: sushi", "tokens": "$number", "slot_id": "$id", "similarity": null, "scores": null,
         "sources": []
     }]);
-    let gist = |text: &str, similarity: Value, scores: Value| {
-        json!({
-            "text": text, "tokens": "$number", "gist_id": "$id", "event_id": "$id", "similarity": similarity,
-            "scores": scores, "sources": "$list:1"
-        })
-    };
-    let newest = ["- I moved to Oslo.", "- I love it.", "- See you!"].map(|text| gist(text, json!(null), json!(null)));
+    let newest = ["- I moved to Oslo.", "- I love it.", "- See you!"].map(|text| told(text, json!(null), json!(null)));
     let scores = json!({"words": "$number", "lent": "$number", "meaning": null, "around": null});
     let found =
-        [gist("- I moved to Oslo.", json!(1.0), scores.clone()), gist("- I love it.", json!("$number"), scores)];
-    let sushi_alone = "only_topics=interest&max_token_size=100&profile_event_ratio=0.5";
+        [told("- I moved to Oslo.", json!(1.0), scores.clone()), told("- I love it.", json!("$number"), scores)];
+    let asked = "customize_context_prompt=%3C%7Bprofile_section%7D%7C%7Bevent_section%7D%3E&explain=true";
+    let asked_of_sushi = format!("{asked}&only_topics=interest&max_token_size=100&profile_event_ratio=0.5");
+    let of_sushi = |considered: u32, events: Value, left_out: Value| {
+        let profile = section(50, sushi.clone(), limit("only_topics", 1), none());
+        why(100, considered, profile, section(50, events, left_out, none()))
+    };
     let oslo = CHATS.replace("Paris", "Oslo");
-    let profile = || part(50, sushi.clone(), limit("only_topics", 1), none());
     vec![
-        get("why", &format!("{asked}&{sushi_alone}")).data(whole(
-            100,
-            3,
-            profile(),
-            part(50, json!(newest), none(), none()),
-        )),
-        get("why so little", &format!("{asked}&max_token_size=10")).data(whole(
+        get("why", &asked_of_sushi).data(of_sushi(3, json!(newest), none())),
+        get("why so little", &format!("{asked}&max_token_size=10")).data(why(
             10,
             3,
-            part(5, none(), limit("max_token_size", 2), json!("$list:2")),
-            part(0, none(), limit("max_token_size", 3), json!("$list:3")),
+            section(5, none(), limit("max_token_size", 2), json!("$list:2")),
+            section(0, none(), limit("max_token_size", 3), json!("$list:3")),
         )),
-        get("why no old events", &format!("{asked}&{sushi_alone}&time_range_in_days=0")).data(whole(
-            100,
+        get("why no old events", &format!("{asked_of_sushi}&time_range_in_days=0")).data(of_sushi(
             0,
-            profile(),
-            part(50, none(), limit("time_range_in_days", 3), none()),
+            none(),
+            limit("time_range_in_days", 3),
         )),
-        get("why none of last year", &format!("{asked}&{sushi_alone}&happened_until=2025")).data(whole(
-            100,
+        get("why none of last year", &format!("{asked_of_sushi}&happened_until=2025")).data(of_sushi(
             0,
-            profile(),
-            part(50, none(), limit("happened_from, happened_until", 3), none()),
+            none(),
+            limit("happened_from, happened_until", 3),
         )),
-        get("why for a chat", &format!("{asked}&{oslo}&{sushi_alone}")).data(whole(
-            100,
+        get("why for a chat", &format!("{asked_of_sushi}&{oslo}")).data(of_sushi(
             3,
-            profile(),
-            part(50, json!(found), limit("event_similarity_threshold", 1), none()),
+            json!(found),
+            limit("event_similarity_threshold", 1),
         )),
-        get("why what was just said", &format!("include_buffer=true&{asked}")).data(whole(1000, 3, any(), any())),
+        get("why what was just said", &format!("include_buffer=true&{asked}")).data(why(1000, 3, any(), any())),
         get("no day", "happened_from=x").problems(json!([["date_parsing", ["query", "happened_from"]]])),
         get("no flag to explain", "explain=maybe").problems(json!([["bool_parsing", ["query", "explain"]]])),
     ]
+}
+
+/// A context of the client's own prompt, and why it is so.
+fn why(max_tokens: u32, considered: u32, profile: Value, events: Value) -> Value {
+    json!({"context": "$start:<", "explain": {
+        "max_tokens": max_tokens, "tokens": "$number", "frame_tokens": "$number", "considered": considered,
+        "profile": profile, "events": events, "buffer": "$any",
+    }})
+}
+
+fn section(max_tokens: u32, lines: Value, left_out: Value, next: Value) -> Value {
+    json!({"max_tokens": max_tokens, "tokens": "$number", "lines": lines, "left_out": left_out, "next": next})
+}
+
+/// A gist with its one source.
+fn told(text: &str, similarity: Value, scores: Value) -> Value {
+    json!({
+        "text": text, "tokens": "$number", "gist_id": "$id", "event_id": "$id", "similarity": similarity,
+        "scores": scores, "sources": "$list:1"
+    })
 }
 
 fn checking() -> Vec<Case> {
