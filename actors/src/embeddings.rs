@@ -1,7 +1,7 @@
 //! Embeddings: of what is asked, of what a flush has told, and of what has none yet.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -11,7 +11,7 @@ use memory::ports::{Change, Embedded, Embedder, ModelError, NewVector, Purpose, 
 use memory::recall::embeddable;
 use memory::search::Vector;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use crate::outages;
 use crate::registry::Registry;
@@ -41,9 +41,11 @@ const MAX_REST: Duration = Duration::from_secs(3_600);
 const HARMLESS: &str = "hello";
 /// Vectors of queries that are kept: a bot asks for the same chat several times.
 const MAX_QUERIES: usize = 1_000;
-/// Vectors of slots that are kept: those of some hundred users who are talking.
+/// Vectors of slots that are kept, each with a text of 1,000 characters at most: those of some hundred users who are talking.
 const MAX_SLOTS: usize = 10_000;
-/// Longer texts are not kept, in bytes.
+/// Slots that are asked for at a time: as many texts as every provider takes.
+const SLOTS_PIECE: usize = 32;
+/// Longer queries are not kept, in bytes.
 const MAX_QUERY_BYTES: usize = 4_096;
 
 /// What searches by meaning need. Cheap to clone.
@@ -95,26 +97,40 @@ enum FillError {
     Store(#[from] StoreError),
 }
 
-/// Vectors by their texts.
-type Known = Mutex<HashMap<String, Option<Vector>>>;
+/// Vectors by their texts, as many as are of use: of those that nobody has asked for lately half go at a time.
+#[derive(Default)]
+struct Known {
+    lately: HashMap<String, Option<Vector>>,
+    before: HashMap<String, Option<Vector>>,
+}
+
+impl Known {
+    fn get(&mut self, text: &str, most: usize) -> Option<Option<Vector>> {
+        if let Some(vector) = self.lately.get(text) {
+            return Some(vector.clone());
+        }
+        let (text, vector) = self.before.remove_entry(text)?;
+        self.keep(text, vector.clone(), most);
+        Some(vector)
+    }
+
+    fn keep(&mut self, text: String, vector: Option<Vector>, most: usize) {
+        if self.lately.len() >= most / 2 {
+            self.before = std::mem::take(&mut self.lately);
+        }
+        self.lately.insert(text, vector);
+    }
+}
 
 /// The vectors of what was asked a moment ago, and of the slots that it was compared with.
 #[derive(Default)]
 pub(crate) struct Queries {
-    queries: Known,
-    slots: Known,
+    queries: Mutex<Known>,
+    slots: Mutex<Known>,
 }
 
-/// Keeps a vector of a short text. What was kept goes when it is too much.
-fn keep(known: &Known, text: String, vector: Option<Vector>, most: usize) {
-    if text.len() > MAX_QUERY_BYTES {
-        return;
-    }
-    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    if known.len() >= most {
-        known.clear();
-    }
-    known.insert(text, vector);
+fn locked(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Queries {
@@ -123,31 +139,48 @@ impl Queries {
         if query.trim().is_empty() {
             return None;
         }
-        if let Some(known) = self.queries.lock().unwrap_or_else(PoisonError::into_inner).get(query) {
-            return known.clone();
+        if let Some(known) = locked(&self.queries).get(query, MAX_QUERIES) {
+            return known;
         }
         let asked = embeddings.ask(&[query.to_owned()], Purpose::Query, QUERY_WAIT).await;
         let meaning = asked?.vectors.into_iter().next().flatten();
-        keep(&self.queries, query.to_owned(), meaning.clone(), MAX_QUERIES);
+        if query.len() <= MAX_QUERY_BYTES {
+            locked(&self.queries).keep(query.to_owned(), meaning.clone(), MAX_QUERIES);
+        }
         meaning
     }
 
-    /// What slots mean; none when nobody can tell now. Those that are not known are asked for in one call.
-    pub(crate) async fn meanings(&self, embeddings: &Embeddings, slots: &[String]) -> Option<Vec<Option<Vector>>> {
+    /// What slots mean, as far as that can be told soon. Those that are not known are asked for, some at a time, and kept as
+    /// they come; the tokens count for the project.
+    pub(crate) async fn slots(
+        &self,
+        embeddings: &Embeddings,
+        ports: &Ports,
+        project: &ProjectId,
+        slots: &[String],
+    ) -> Vec<Option<Vector>> {
         let mut meanings: Vec<Option<Option<Vector>>> = {
-            let known = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            slots.iter().map(|slot| known.get(slot).cloned()).collect()
+            let mut known = locked(&self.slots);
+            slots.iter().map(|slot| known.get(slot, MAX_SLOTS)).collect()
         };
         let unknown: Vec<usize> = (0..slots.len()).filter(|&at| meanings[at].is_none()).collect();
-        if !unknown.is_empty() {
-            let texts: Vec<String> = unknown.iter().map(|&at| slots[at].clone()).collect();
-            let embedded = embeddings.ask(&texts, Purpose::Document, QUERY_WAIT).await?;
-            for ((at, text), vector) in unknown.into_iter().zip(texts).zip(embedded.vectors) {
-                keep(&self.slots, text, vector.clone(), MAX_SLOTS);
+        let (until, mut tokens) = (Instant::now() + QUERY_WAIT, 0);
+        for piece in unknown.chunks(SLOTS_PIECE) {
+            let texts: Vec<String> = piece.iter().map(|&at| slots[at].clone()).collect();
+            let Some(embedded) = embeddings.ask_by(&texts, until).await else { break };
+            tokens += embedded.tokens;
+            let mut known = locked(&self.slots);
+            for ((&at, text), vector) in piece.iter().zip(texts).zip(embedded.vectors) {
+                known.keep(text, vector.clone(), MAX_SLOTS);
                 meanings[at] = Some(vector);
             }
         }
-        Some(meanings.into_iter().map(Option::flatten).collect())
+        if tokens > 0
+            && let Err(error) = embeddings.put(ports, project, &[], tokens).await
+        {
+            outages::store_failed(&error);
+        }
+        meanings.into_iter().map(Option::flatten).collect()
     }
 }
 
@@ -176,6 +209,27 @@ impl Embeddings {
             Err(_) => self.gate.failed(&format_args!("no vector within {} s", wait.as_secs())),
         }
         None
+    }
+
+    /// Embeds texts that are of use until an instant. What is late is nobody's fault: there may be many. A text that is refused
+    /// has no vector, and neither have those beside it.
+    async fn ask_by(&self, texts: &[String], until: Instant) -> Option<Embedded> {
+        if !self.gate.is_open() {
+            return None;
+        }
+        match timeout_at(until, self.embedder.embed(texts, Purpose::Document)).await.ok()? {
+            Ok(embedded) => {
+                self.gate.worked();
+                Some(embedded)
+            }
+            Err(ModelError::Refused(_) | ModelError::Unusable(_)) => {
+                Some(Embedded { vectors: vec![None; texts.len()], tokens: 0 })
+            }
+            Err(error) => {
+                self.gate.failed(&error);
+                None
+            }
+        }
     }
 
     /// Embeds the gists that a flush has told, in one call. None when that failed: they are filled in later.

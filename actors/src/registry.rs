@@ -14,12 +14,11 @@ use actix::prelude::*;
 use dashmap::DashMap;
 use memory::ids::{Incarnation, Owner, UserKey};
 use memory::ports::StoreError;
-use memory::recall::KnownGists;
 use tokio::time::Instant;
 
 use crate::error::{EngineError, RETRY_AFTER};
 use crate::settings::Ports;
-use crate::user_actor::{Caches, Deleted, Passivate, Snapshot, UserActor, UserContext};
+use crate::user_actor::{Caches, Deleted, Passivate, Snapshot, Uprooted, UserActor, UserContext};
 
 /// How often a message is sent again because its actor died before it answered.
 const MAX_SENDS: u32 = 4;
@@ -164,27 +163,17 @@ impl Registry {
         }
     }
 
-    /// How many gists of a user are cached; none when they are not.
-    pub(crate) fn cached_gists(&self, key: &UserKey) -> Option<usize> {
-        self.actors.get(key)?.caches.gists()
+    /// Whether gists of a user are cached.
+    pub(crate) fn keeps_gists(&self, key: &UserKey) -> bool {
+        self.actors.get(key).is_some_and(|entry| entry.caches.keeps_gists())
     }
 
-    /// Lets what is cached of a user's gists grow by what has just been added at a revision, and drops the rest. Of
-    /// another life of the user all is dropped.
-    pub(crate) fn grew(
-        &self,
-        owner: &Owner,
-        base: i64,
-        began: Instant,
-        grow: impl FnOnce(KnownGists) -> Option<KnownGists>,
-    ) {
-        // The map is not held meanwhile: it is shared by all users.
-        let caches = self.actors.get(&owner.key).map(|entry| (entry.caches.clone(), entry.incarnation));
-        match caches {
-            Some((caches, incarnation)) if incarnation == owner.incarnation => caches.grow(base, began, grow),
-            Some((caches, _)) => caches.invalidate(),
-            None => {}
-        }
+    /// Drops what is cached of a user's memory, but hands out its gists of a revision, for them to grow; none of another life
+    /// of the user.
+    pub(crate) fn uproot(&self, owner: &Owner, base: i64) -> Option<Uprooted> {
+        let entry = self.actors.get(&owner.key)?;
+        let uprooted = entry.caches.uproot(base);
+        uprooted.filter(|_| entry.incarnation == owner.incarnation)
     }
 
     /// Ends the actor of a life that has ended, if there is one. Returns when it has taken note.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future;
 use memory::event::Gist;
 use memory::flush::Step;
 use memory::ids::{GistId, Owner};
@@ -43,7 +44,7 @@ impl Teller {
     /// What a step will tell, where somebody wants to know.
     pub(crate) fn of(&self, owner: &Owner, step: &Step) -> Option<Told> {
         let Step::Commit(commit) = step else { return None };
-        let is_wanted = self.ports.embeddings.is_some() || self.registry.cached_gists(&owner.key).is_some();
+        let is_wanted = self.ports.embeddings.is_some() || self.registry.keeps_gists(&owner.key);
         let gists = commit.event.as_ref().filter(|_| is_wanted).map(|(_, gists)| gists.clone());
         let (base, revision) = (commit.base_revision, commit.base_revision + i64::from(commit.changes_memory()));
         Some(Told { base, revision, gists: gists.unwrap_or_default(), began: Instant::now() }).filter(|_| is_wanted)
@@ -60,7 +61,6 @@ impl Teller {
         let (counter, gists, revision) = (self.ports.counter.clone(), told.gists.clone(), told.revision);
         let grow = move |known: KnownGists| known.with_event(revision, gists, &*counter);
         self.grow(owner, told.base, told.began, told.gists.len(), grow).await;
-        self.announce(owner).await;
     }
 
     /// Embeds what a flush has told. The flush has taken effect, whatever comes of this.
@@ -75,7 +75,6 @@ impl Teller {
                 Some((_, revision)) => {
                     let grow = move |known: KnownGists| Some(known.with_vectors(vectors).at_revision(revision));
                     self.grow(owner, revision - 1, began, embedded.news.len(), grow).await;
-                    self.announce(owner).await;
                 }
                 None => self.changed(owner).await,
             },
@@ -87,6 +86,7 @@ impl Teller {
         }
     }
 
+    /// Drops what is cached and tells the others so, while the gists of revision `base` grow.
     async fn grow(
         &self,
         owner: &Owner,
@@ -98,16 +98,15 @@ impl Teller {
         let limit = usize::try_from(self.search_max_gists).unwrap_or(usize::MAX);
         // A little more than the limit, rather than to read all of them anew for each that is too many.
         let limit = limit.saturating_add(limit / 8);
-        let (registry, owner) = (self.registry.clone(), owner.clone());
-        let cached = registry.cached_gists(&owner.key).unwrap_or_default();
-        let key = owner.key.clone();
-        let grown = offload(gists + cached / COPIED_AT_ONCE, move || {
-            registry.grew(&owner, base, began, |known| grow(known).filter(|grown| grown.len() <= limit));
-        });
-        if grown.await.is_err() {
-            // The defect is logged. What is cached may be old.
-            self.registry.changed(&key);
-        }
+        let uprooted = self.registry.uproot(owner, base);
+        let growth = async {
+            if let Some(uprooted) = uprooted {
+                let grow = move |known| grow(known).filter(|grown| grown.len() <= limit);
+                // Where it fails, that is logged, and nothing is cached.
+                let _ = offload(gists + uprooted.len() / COPIED_AT_ONCE, move || uprooted.grow(began, grow)).await;
+            }
+        };
+        future::join(growth, self.announce(owner)).await;
     }
 
     async fn announce(&self, owner: &Owner) {

@@ -5,7 +5,7 @@
 
 mod snapshot;
 
-pub(crate) use snapshot::{Caches, Get, Snapshot};
+pub(crate) use snapshot::{Caches, Get, Snapshot, Uprooted};
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -20,7 +20,7 @@ use crate::recall::{
 use crate::search::Vector;
 use crate::text::one_line;
 
-pub use explain::{Explained, Explanation, Line, Origin};
+pub use explain::{Explained, Explanation, Line, MAX_EXPLAINED, Origin};
 pub use said::{SAID_LINE_TOKENS, SaidLine, said_lines};
 
 /// Where a prompt wants the lines of the profile.
@@ -230,7 +230,12 @@ impl Layout<'_> {
 
 /// What the events of a context could show, best first.
 enum EventLines<'a> {
-    Summaries(Vec<Summary>, Tally),
+    Summaries {
+        lines: Vec<Summary>,
+        tally: Tally,
+        /// Events that were found and have no summary, or are not among those that were given.
+        without: usize,
+    },
     Gists(&'a KnownGists, Ranking),
 }
 
@@ -253,7 +258,9 @@ impl<'a> EventLines<'a> {
             threshold: request.threshold,
             range,
         });
-        let Some(gists) = remembered.gists else { return Self::Summaries(Vec::new(), Tally::default()) };
+        let Some(gists) = remembered.gists else {
+            return Self::Summaries { lines: Vec::new(), tally: Tally::default(), without: 0 };
+        };
         match search {
             search if request.require_event_summary => summaries(gists, remembered.events, search.as_ref(), &range),
             Some(search) => Self::Gists(gists, gists.rank(&search, Lending::CONTEXT)),
@@ -263,10 +270,10 @@ impl<'a> EventLines<'a> {
 
     fn section(&self, counter: &dyn TokenCounter, times: u32, max_tokens: u32) -> Section {
         match self {
-            Self::Summaries(summaries, _) => {
+            Self::Summaries { lines, .. } => {
                 let tokens = |summary: &Summary| counter.count(&format!("{}\n", summary.text));
                 let text = |shown: &[Summary]| shown.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join("\n");
-                Section::of(summaries, times, max_tokens, tokens, text)
+                Section::of(lines, times, max_tokens, tokens, text)
             }
             Self::Gists(gists, ranking) => {
                 let mut dates = HashSet::new();
@@ -362,13 +369,16 @@ fn summaries<'a>(gists: &KnownGists, events: &[Event], search: Option<&Search>, 
         let ranking = gists.newest(range);
         let happened: HashSet<EventId> = ranking.hits.iter().map(|&(at, _)| gists.gist(at).event_id).collect();
         let is_in = |event: &&Event| range.happened.is_open() || happened.contains(&event.id);
-        let newest = events.iter().filter(|event| event.created_at >= range.stored_since).filter(is_in);
-        return EventLines::Summaries(newest.filter_map(|event| line(event, None)).collect(), ranking.tally);
+        let newest: Vec<&Event> = events.iter().filter(|e| e.created_at >= range.stored_since).filter(is_in).collect();
+        let lines: Vec<Summary> = newest.iter().filter_map(|event| line(event, None)).collect();
+        return EventLines::Summaries { without: newest.len() - lines.len(), lines, tally: ranking.tally };
     };
     let by_id: HashMap<EventId, &Event> = events.iter().map(|event| (event.id, event)).collect();
     let found = gists.search_events(search);
+    let events = found.events.len();
     let lines = found.events.into_iter().filter_map(|(id, hit)| line(by_id.get(&id)?, Some(hit)));
-    EventLines::Summaries(lines.collect(), found.tally)
+    let lines: Vec<Summary> = lines.collect();
+    EventLines::Summaries { without: events - lines.len(), lines, tally: found.tally }
 }
 
 /// The lines of an event's summary, each as one of a list. None when there is nothing to show.

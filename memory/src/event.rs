@@ -83,6 +83,8 @@ impl Event {
 
     fn gists_of(&self, tip: &str, mut old: Vec<Gist>, ids: &dyn IdSource, now: Timestamp) -> Vec<Gist> {
         let texts = tip.lines().filter_map(|line| line.trim().strip_prefix("- ")).map(text::one_line);
+        // All was told on one day, as far as that is known.
+        let said_at = old.iter().find_map(|gist| gist.said_at.clone());
         let mut gist_of = |(position, text): (u32, String)| match old.iter().position(|g| g.text == text) {
             Some(index) => Gist { position, ..old.swap_remove(index) },
             None => Gist {
@@ -91,7 +93,7 @@ impl Event {
                 position,
                 text,
                 occurred_at: None,
-                said_at: None,
+                said_at: said_at.clone(),
                 sources: Vec::new(),
                 created_at: self.created_at,
                 updated_at: now,

@@ -75,8 +75,19 @@ pub fn cut<'a>(text: &'a str, max_tokens: u32, counter: &dyn TokenCounter) -> Ve
     join(whole, atoms, max_tokens, counter)
 }
 
+/// Words with the white space before them: as tokenisers have them.
 fn words(text: &str) -> Vec<&str> {
-    text.split_inclusive(char::is_whitespace).collect()
+    let mut words = Vec::new();
+    let (mut start, mut is_space) = (0, true);
+    for (at, character) in text.char_indices() {
+        if character.is_whitespace() && !is_space {
+            words.push(&text[start..at]);
+            start = at;
+        }
+        is_space = character.is_whitespace();
+    }
+    words.push(&text[start..]);
+    words
 }
 
 /// Joins neighbouring atoms into pieces as long as the sum of their tokens fits. The tokens of a piece are at most

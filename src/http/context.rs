@@ -2,6 +2,7 @@
 
 use memory::context::ContextRequest;
 use memory::dates::date_in;
+use memory::recall::CHAT_QUERY_MESSAGES;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -55,8 +56,8 @@ pub(super) async fn get(call: Call) -> Reply<ContextData> {
     request.filter.topic_limits = filter::topic_limits(topic_limits.as_deref())?;
     let chats = messages::from_parameter(chats.as_deref())?;
     request.chats = chats.as_ref().map(|messages| messages.iter().map(|m| m.content.clone()).collect());
-    let asked_at = chats.iter().flatten().next_back().and_then(|message| message.created_at.as_deref());
-    request.asked_on = asked_at.and_then(date_in);
+    let last = chats.iter().flatten().rev().take(CHAT_QUERY_MESSAGES);
+    request.asked_on = last.filter_map(|message| message.created_at.as_deref()).find_map(date_in);
     let chat = chats.filter(|_| !full_profile).unwrap_or_default();
     let (engine, key) = (call.engine()?, call.key(user));
     if !explains {

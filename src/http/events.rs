@@ -4,6 +4,7 @@ use std::iter::repeat;
 
 use actors::Engine;
 use jiff::{SignedDuration, Timestamp};
+use memory::context::MAX_EXPLAINED;
 use memory::event::{Event, EventData, EventTag, ProfileDelta};
 use memory::ids::{EventId, UserId, UserKey};
 use memory::ports::{EventFilter, TokenCounter};
@@ -246,7 +247,7 @@ pub(super) async fn search(call: Call) -> Reply<Found> {
     let (events, hits): (Vec<Event>, Vec<Hit>) = found.into_iter().unzip();
     let similarities = hits.iter().map(|hit| Some(hit.similarity));
     let events = shown(engine, &key, events, similarities, asked.sources).await?;
-    let explain = asked.explains.then(|| SearchExplained::new(hits, tally, engine.counter().as_ref()));
+    let explain = asked.explains.then(|| SearchExplained::new(hits, tally));
     Ok(Answer(Found { events, gists: Vec::new(), explain }))
 }
 
@@ -256,8 +257,8 @@ pub(super) async fn search_gists(call: Call) -> Reply<Found> {
     let engine = call.engine()?;
     let search = asked.search(engine.now());
     let found = engine.search_gists(&call.key(asked.user), &search).await?;
-    let hits = if asked.explains { found.hits.clone() } else { Vec::new() };
-    let explain = asked.explains.then(|| SearchExplained::new(hits, found.tally, engine.counter().as_ref()));
+    let explain =
+        asked.explains.then(|| SearchExplained::new(found.hits.iter().take(MAX_EXPLAINED).cloned(), found.tally));
     let gists = found.hits.into_iter().map(|hit| GistView::new(hit, asked.sources)).collect();
     Ok(Answer(Found { gists, events: Vec::new(), explain }))
 }

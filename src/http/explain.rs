@@ -1,13 +1,16 @@
 //! Why an answer is what it is: what `explain=true` shows of contexts and searches.
 
-use memory::context::{Explained, Explanation, Line, Origin};
-use memory::ports::TokenCounter;
+use memory::context::{Explained, Explanation, Line, MAX_EXPLAINED, Origin};
+use memory::event::Source;
 use memory::recall::{Hit, Scores, SlotTally, Tally, gist_line};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::sources::{self, SourceView};
+
+/// Messages that a line is said to come from at most: the first.
+const MAX_SOURCES: usize = 10;
 
 /// The parameter that asks for it.
 pub(super) const NAME: &str = "explain";
@@ -58,6 +61,12 @@ struct LineView {
     /// Its event.
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<Uuid>,
+    /// When it was told, as a date, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    said_at: Option<String>,
+    /// When it happened, as a date or a part of one, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    occurred_at: Option<String>,
     /// 0 to 1; null where nothing was searched for.
     #[schema(required)]
     similarity: Option<f64>,
@@ -75,9 +84,11 @@ impl LineView {
             tokens,
             gist_id: Some(hit.gist.id.0),
             event_id: Some(hit.gist.event_id.0),
+            said_at: hit.gist.said_at,
+            occurred_at: hit.gist.occurred_at,
             similarity: searched.then_some(hit.similarity),
             scores: searched.then(|| hit.scores.into()),
-            sources: sources::views(hit.gist.sources),
+            sources: few(hit.gist.sources),
             ..Self::default()
         }
     }
@@ -85,7 +96,7 @@ impl LineView {
     fn new(Line { text, tokens, origin }: Line, searched: bool) -> Self {
         match origin {
             Origin::Slot(slot) => {
-                let sources = sources::views(slot.sources);
+                let sources = few(slot.sources);
                 Self { text, tokens, slot_id: Some(slot.id.0), sources, ..Self::default() }
             }
             Origin::Gist(hit) => Self::of_gist(text, tokens, hit, searched),
@@ -101,7 +112,7 @@ impl LineView {
 pub(super) struct SearchExplained {
     /// Gists that were compared with the query.
     considered: usize,
-    /// What was found, in its order; of an event, its best gist.
+    /// The first 1,000 of what was found, in its order; of an event, its best gist.
     lines: Vec<LineView>,
     /// What was not.
     left_out: Vec<LeftOut>,
@@ -109,14 +120,10 @@ pub(super) struct SearchExplained {
 
 impl SearchExplained {
     /// Of a search that found these.
-    pub(super) fn new(hits: Vec<Hit>, tally: Tally, counter: &dyn TokenCounter) -> Self {
-        let line = |hit: Hit| {
-            let text = gist_line(&hit.gist);
-            let tokens = counter.count(&format!("{text}\n"));
-            LineView::of_gist(text, tokens, hit, true)
-        };
+    pub(super) fn new(hits: impl IntoIterator<Item = Hit>, tally: Tally) -> Self {
+        let line = |hit: Hit| LineView::of_gist(gist_line(&hit.gist), hit.tokens, hit, true);
         let left_out = left_out_of(tally, "similarity_threshold", [("topk", tally.beyond_topk)]);
-        Self { considered: tally.considered, lines: hits.into_iter().map(line).collect(), left_out }
+        Self { considered: tally.considered, lines: hits.into_iter().take(MAX_EXPLAINED).map(line).collect(), left_out }
     }
 }
 
@@ -127,7 +134,9 @@ struct SectionView {
     max_tokens: u32,
     /// Tokens that its lines have.
     tokens: u32,
-    /// Its lines, in the order in which they were chosen.
+    /// How many lines it has.
+    shown: usize,
+    /// The first 1,000 of them, in the order in which they were chosen.
     lines: Vec<LineView>,
     /// What is not there.
     left_out: Vec<LeftOut>,
@@ -137,10 +146,10 @@ struct SectionView {
 
 impl SectionView {
     fn new(part: Explained, searched: bool, mut left_out: Vec<LeftOut>) -> Self {
-        left_out.extend(some([("max_token_size", part.left_out)]));
+        left_out.extend(some([("max_token_size", part.left_out), ("customize_context_prompt", part.not_in_prompt)]));
         let views = |lines: Vec<Line>| lines.into_iter().map(|line| LineView::new(line, searched)).collect();
-        let Explained { max_tokens, tokens, lines, next, .. } = part;
-        Self { max_tokens, tokens, lines: views(lines), left_out, next: views(next) }
+        let Explained { max_tokens, tokens, shown, lines, next, .. } = part;
+        Self { max_tokens, tokens, shown, lines: views(lines), left_out, next: views(next) }
     }
 }
 
@@ -166,7 +175,7 @@ pub(super) struct ContextExplained {
 impl ContextExplained {
     /// Of a context for a request of so many tokens. `searched`: it was for a chat.
     pub(super) fn new(max_tokens: u32, searched: bool, why: Explanation) -> Self {
-        let Explanation { tokens, frame_tokens, profile, slots, events, gists, said, .. } = why;
+        let Explanation { tokens, frame_tokens, profile, slots, events, gists, without_summary, said, .. } = why;
         let SlotTally { not_chosen, other_topics, beyond_topic } = slots;
         let filters = [
             ("chats_str", not_chosen),
@@ -179,7 +188,11 @@ impl ContextExplained {
             frame_tokens,
             considered: gists.considered,
             profile: SectionView::new(profile, false, some(filters).collect()),
-            events: SectionView::new(events, searched, left_out_of(gists, "event_similarity_threshold", [])),
+            events: SectionView::new(
+                events,
+                searched,
+                left_out_of(gists, "event_similarity_threshold", [("require_event_summary", without_summary)]),
+            ),
             buffer: SectionView::new(said, false, Vec::new()),
         }
     }
@@ -198,6 +211,11 @@ fn left_out_of<const N: usize>(
     ];
     let older = Some(older).filter(|older| older.count > 0);
     older.into_iter().chain(some(limits)).chain(some(more)).collect()
+}
+
+/// The first of the messages that a line comes from.
+fn few(sources: Vec<Source>) -> Vec<SourceView> {
+    sources::views(sources.into_iter().take(MAX_SOURCES))
 }
 
 /// Those that kept something away.

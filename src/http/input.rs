@@ -167,6 +167,11 @@ impl<'r> Input<'r> {
     pub(super) fn happened(&mut self) -> Period {
         let from = self.days("happened_from").map(|(first, _)| first);
         let until = self.days("happened_until").map(|(_, last)| last);
+        if let (Some(from), Some(until)) = (from, until)
+            && from > until
+        {
+            self.wrong("less_than_equal", "happened_from", "must not be after happened_until");
+        }
         Period { from, until }
     }
 

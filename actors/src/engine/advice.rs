@@ -16,8 +16,11 @@ use crate::error::EngineError;
 use crate::offload::{LINE_BYTES, offload};
 use crate::outages;
 
-/// Slots that a model is asked about at most, be it to choose or to embed: the newest. It is not told of older ones.
+/// Slots that a model is asked about at most: the newest. It is not told of older ones, so it cannot choose them.
 const ADVISED_SLOTS: usize = 1_000;
+
+/// Slots that are compared with a chat by what they mean at most: the newest.
+const EMBEDDED_SLOTS: usize = 256;
 
 /// How long a read waits for a model to choose slots. After that words choose, as they do without a model.
 const CHOICE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -106,7 +109,7 @@ impl Engine {
         let policy = self.policy(key).await;
         let places = match self.chosen_by_model(known, &policy, recent).await {
             Some(places) => places,
-            None => self.chosen_by_words(known, policy, recent).await?,
+            None => self.chosen_by_words(key, known, policy, recent).await?,
         };
         let chosen: HashSet<SlotId> =
             places.into_iter().filter_map(|place| known.profile.slots.get(place)).map(|slot| slot.id).collect();
@@ -136,13 +139,14 @@ impl Engine {
 
     async fn chosen_by_words(
         &self,
+        key: &UserKey,
         known: &Arc<KnownProfile>,
         policy: Arc<Policy>,
         chat: &[Message],
     ) -> Result<Vec<usize>, EngineError> {
         let contents: Vec<String> = chat.iter().map(|message| message.content.clone()).collect();
         let query = chat_query(&contents);
-        let near = self.near(known, &query).await;
+        let near = self.near(key, known, &query).await;
         let known = known.clone();
         offload(known.bytes() / LINE_BYTES, move || {
             let found = relevant(&known.profile.slots, &policy.schema, &[&query]);
@@ -152,12 +156,12 @@ impl Engine {
     }
 
     /// The slots that are nearest to a chat by what they mean; none where that is not known.
-    async fn near(&self, known: &KnownProfile, query: &str) -> Vec<usize> {
+    async fn near(&self, key: &UserKey, known: &KnownProfile, query: &str) -> Vec<usize> {
         let Some(embeddings) = self.ports().embeddings.as_ref() else { return Vec::new() };
-        let slots: Vec<String> = known.profile.slots.iter().take(ADVISED_SLOTS).map(slot_meaning).collect();
+        let slots: Vec<String> = known.profile.slots.iter().take(EMBEDDED_SLOTS).map(slot_meaning).collect();
         let Some(chat) = self.0.queries.meaning(embeddings, query).await else { return Vec::new() };
-        let meanings = self.0.queries.meanings(embeddings, &slots).await;
-        meanings.map(|meanings| near(&meanings, &chat)).unwrap_or_default()
+        let meanings = self.0.queries.slots(embeddings, self.ports(), &key.project, &slots).await;
+        near(&meanings, &chat)
     }
 
     /// How the project of a user wants its memory made; the server's way while that cannot be read. A read never fails

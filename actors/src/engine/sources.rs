@@ -1,11 +1,15 @@
 use std::collections::{HashMap, HashSet};
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use memory::event::{Event, Source};
 use memory::ids::{EventId, UserKey};
 
 use super::Engine;
 use crate::error::EngineError;
 use crate::offload::offload;
+
+/// Events that are read at a time.
+const READ_AHEAD: usize = 8;
 
 impl Engine {
     /// The messages that events come from: those of the gists of each, in order, each once.
@@ -23,15 +27,13 @@ impl Engine {
             Some(known) => offload(known.len(), move || known.sources_of(&told)).await?,
             None => HashMap::new(),
         };
-        let mut sources = Vec::with_capacity(events.len());
-        for event in events {
-            sources.push(match found.remove(&event.id) {
-                Some(found) => found,
-                None if has_gists(event) => self.stored_sources(key, event.id).await?,
-                None => Vec::new(),
+        let sources =
+            events.iter().map(|event| (event, found.remove(&event.id))).map(async |(event, found)| match found {
+                Some(found) => Ok(found),
+                None if has_gists(event) => self.stored_sources(key, event.id).await,
+                None => Ok(Vec::new()),
             });
-        }
-        Ok(sources)
+        stream::iter(sources).buffered(READ_AHEAD).try_collect().await
     }
 
     async fn stored_sources(&self, key: &UserKey, id: EventId) -> Result<Vec<Source>, EngineError> {
@@ -41,7 +43,8 @@ impl Engine {
     }
 }
 
-/// Each gist is a line of the tip.
+/// Each gist is a line of the tip that says something.
 fn has_gists(event: &Event) -> bool {
-    event.data.event_tip.as_deref().is_some_and(|tip| tip.lines().any(|line| line.trim_start().starts_with("- ")))
+    let says = |line: &str| line.trim().strip_prefix("- ").is_some_and(|text| !text.trim().is_empty());
+    event.data.event_tip.as_deref().is_some_and(|tip| tip.lines().any(says))
 }

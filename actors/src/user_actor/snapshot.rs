@@ -72,29 +72,19 @@ impl Caches {
         drop(old);
     }
 
-    /// How many gists are kept; none when they are not.
-    pub(crate) fn gists(&self) -> Option<usize> {
-        self.lock().gists.as_ref().map(|cached| cached.value.len())
+    /// Whether gists are kept.
+    pub(crate) fn keeps_gists(&self) -> bool {
+        self.lock().gists.is_some()
     }
 
-    /// Lets what is kept of the gists grow by what has just been added to the memory at revision `base`, and drops the
-    /// rest. Where it is of another revision, nothing is kept. `began`: when the addition had not begun yet.
-    pub(crate) fn grow(&self, base: i64, began: Instant, grow: impl FnOnce(KnownGists) -> Option<KnownGists>) {
+    /// Drops all, as [`Caches::invalidate`] does, but hands out the gists of revision `base`, for them to grow.
+    pub(crate) fn uproot(&self, base: i64) -> Option<Uprooted> {
         let mut kept = self.lock();
         let epoch = kept.epoch + 1;
         let old = std::mem::replace(&mut *kept, Kept { epoch, ..Kept::default() });
-        // Readers need not wait: meanwhile they find nothing.
         drop(kept);
-        let Some(Cached { value, _share: share, .. }) = old.gists.filter(|cached| cached.value.revision == base) else {
-            return;
-        };
-        let known = Arc::try_unwrap(value).unwrap_or_else(|shared| (*shared).clone());
-        let Some(value) = grow(known) else { return };
-        let Some(share) = share.resized(value.bytes()) else { return };
-        let mut kept = self.lock();
-        if kept.epoch == epoch {
-            kept.gists = Some(Cached { value: Arc::new(value), checked_at: began, _share: share });
-        }
+        let Cached { value, _share: share, .. } = old.gists.filter(|cached| cached.value.revision == base)?;
+        Some(Uprooted { caches: self.clone(), value, share, epoch })
     }
 
     /// What may be used without a look at the store.
@@ -132,6 +122,39 @@ impl Caches {
     /// No code panics while it holds the lock.
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gists that were cached, and are about to grow.
+pub(crate) struct Uprooted {
+    caches: Caches,
+    value: Arc<KnownGists>,
+    share: CacheShare,
+    epoch: u64,
+}
+
+impl Uprooted {
+    /// How many gists there are.
+    pub(crate) fn len(&self) -> usize {
+        self.value.len()
+    }
+
+    /// Lets them grow, and keeps them again, unless something has changed since or somebody was faster. `began`: when what they
+    /// grow by had not been stored yet.
+    pub(crate) fn grow(self, began: Instant, grow: impl FnOnce(KnownGists) -> Option<KnownGists>) {
+        let Self { caches, value, share, epoch } = self;
+        let known = Arc::try_unwrap(value).unwrap_or_else(|shared| (*shared).clone());
+        let Some(value) = grow(known) else { return };
+        let Some(share) = share.resized(value.bytes()) else { return };
+        let grown = Cached { value: Arc::new(value), checked_at: began, _share: share };
+        let mut kept = caches.lock();
+        // Whoever read meanwhile has what is at least as new.
+        if kept.epoch == epoch && kept.gists.is_none() {
+            kept.gists = Some(grown);
+        } else {
+            drop(kept);
+            drop(grown);
+        }
     }
 }
 

@@ -12,6 +12,9 @@ use crate::recall::{Hit, SlotTally, Tally};
 /// Lines of a section that are told although they were left out, at most: those that would have come next.
 const NEXT_LINES: usize = 10;
 
+/// Lines of a section, or hits of a search, that are told at most.
+pub const MAX_EXPLAINED: usize = 1_000;
+
 /// Where a line of a context comes from.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Origin {
@@ -43,12 +46,16 @@ pub struct Explained {
     pub max_tokens: u32,
     /// Tokens that its lines have.
     pub tokens: u32,
-    /// Its lines, in the order in which they were chosen.
+    /// How many lines it has.
+    pub shown: usize,
+    /// The first of these, in the order in which they were chosen; [`MAX_EXPLAINED`] at most.
     pub lines: Vec<Line>,
     /// How many lines its tokens had no room for.
     pub left_out: usize,
     /// The first of these, ten at most.
     pub next: Vec<Line>,
+    /// How many lines there would be, did the client's prompt show the section.
+    pub not_in_prompt: usize,
 }
 
 /// Why a context is what it is.
@@ -68,6 +75,8 @@ pub struct Explanation {
     pub events: Explained,
     /// Which gists were considered, and which were not found.
     pub gists: Tally,
+    /// Events that were found and have no summary, or are older than those that are looked at for one.
+    pub without_summary: usize,
     /// What was just said.
     pub said: Explained,
 }
@@ -97,11 +106,12 @@ impl Layout<'_> {
             tokens: counter.count(&packed.text),
             frame_tokens: *frame_tokens,
             profile_share: profile_share(request),
-            profile: section(profile, slot_lines),
+            profile: section(slots.len(), profile, slot_lines),
             slots: known.map_or(SlotTally::default(), |known| request.filter.tally(known)),
-            events: section(events, lines.told(events, counter)),
+            events: section(lines.len(), events, lines.told(events, counter)),
             gists: lines.tally(),
-            said: section(said, told(remembered.said, said).map(said_line).collect()),
+            without_summary: lines.without_summary(),
+            said: section(remembered.said.len(), said, told(remembered.said, said).map(said_line).collect()),
         }
     }
 }
@@ -109,20 +119,34 @@ impl Layout<'_> {
 impl EventLines<'_> {
     fn tally(&self) -> Tally {
         match self {
-            Self::Summaries(_, tally) => *tally,
+            Self::Summaries { tally, .. } => *tally,
             Self::Gists(_, ranking) => ranking.tally,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Summaries { lines, .. } => lines.len(),
+            Self::Gists(_, ranking) => ranking.hits.len(),
+        }
+    }
+
+    fn without_summary(&self) -> usize {
+        match self {
+            Self::Summaries { without, .. } => *without,
+            Self::Gists(..) => 0,
         }
     }
 
     fn told(&self, section: &Section, counter: &dyn TokenCounter) -> Vec<Line> {
         match self {
-            Self::Summaries(summaries, _) => {
+            Self::Summaries { lines, .. } => {
                 let line = |summary: &Summary| Line {
                     text: summary.text.clone(),
                     tokens: counter.count(&format!("{}\n", summary.text)),
                     origin: Origin::Event(summary.event, summary.hit.clone()),
                 };
-                told(summaries, section).map(line).collect()
+                told(lines, section).map(line).collect()
             }
             Self::Gists(gists, ranking) => {
                 let mut dates = HashSet::new();
@@ -142,12 +166,14 @@ impl EventLines<'_> {
 
 /// What a section shows of its candidates, and the first that it does not.
 fn told<'a, T>(candidates: &'a [T], section: &Section) -> impl Iterator<Item = &'a T> {
-    candidates.iter().take(section.shown + NEXT_LINES.min(section.left_out))
+    let shown = candidates.iter().take(section.shown.min(MAX_EXPLAINED));
+    shown.chain(candidates.iter().skip(section.shown).take(NEXT_LINES.min(section.left_out)))
 }
 
 /// `lines`: those that are shown, then the first that are not.
-fn section(section: &Section, mut lines: Vec<Line>) -> Explained {
-    let next = lines.split_off(section.shown.min(lines.len()));
-    let Section { max_tokens, tokens, left_out, .. } = *section;
-    Explained { max_tokens, tokens, lines, left_out, next }
+fn section(candidates: usize, section: &Section, mut lines: Vec<Line>) -> Explained {
+    let next = lines.split_off(section.shown.min(MAX_EXPLAINED).min(lines.len()));
+    let Section { max_tokens, tokens, shown, left_out, .. } = *section;
+    let not_in_prompt = candidates - shown - left_out;
+    Explained { max_tokens, tokens, shown, lines, left_out, next, not_in_prompt }
 }

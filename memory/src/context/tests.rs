@@ -323,7 +323,8 @@ fn explain(
 
 /// What is told of a context is in it, and adds up.
 fn check_explanation(why: &Explanation, packed: &Packed, max_tokens: u32) {
-    let shown = |part: &Explained| (part.lines.len(), part.left_out);
+    let shown = |part: &Explained| (part.shown, part.left_out);
+    assert!([&why.profile, &why.events, &why.said].iter().all(|part| part.lines.len() == part.shown));
     assert_eq!(shown(&why.profile), (packed.slots_shown, packed.slots_left_out));
     assert_eq!(shown(&why.events), (packed.events_shown, packed.events_left_out));
     assert_eq!(shown(&why.said), (packed.said_shown, packed.said_left_out));
@@ -358,6 +359,9 @@ fn a_context_tells_why_it_is_what_it_is() {
     let (_, why) = explain(&ContextRequest { max_tokens: 22, ..newest }, &slots, &gists, &[]);
     assert_eq!((why.events.lines.len(), why.events.left_out), (0, 3), "{why:?}");
     assert_eq!(line(&why.events.next[0]), ("- red bike".into(), 4));
+    let prompt = ContextRequest { custom_prompt: Some("{profile_section}".into()), ..asked.clone() };
+    let (_, why) = explain(&prompt, &slots, &gists, &[]);
+    assert_eq!((why.events.not_in_prompt, why.events.left_out, why.profile.not_in_prompt), (1, 0, 0));
     let only = ProfileFilter { only_topics: vec!["x".into()], ..ProfileFilter::default() };
     let (_, why) = explain(&ContextRequest { filter: only, ..asked }, &slots, &gists, &[]);
     assert_eq!(why.slots, crate::recall::SlotTally { other_topics: 2, ..Default::default() });

@@ -16,7 +16,7 @@ mod words;
 mod tests;
 
 pub(crate) use chinese::numeral;
-pub(crate) use words::{words_asked, words_of};
+pub(crate) use words::{Leaning, leaning, without_days, words_asked, words_of};
 
 use std::sync::LazyLock;
 

@@ -6,15 +6,22 @@ use super::meaning::Nearness;
 /// less.
 const WORDS: f64 = 2.0;
 
-/// Scores by words and by meaning in one, 0 to 1. A gist without a vector has those by its words alone.
+/// From so many gists on, the farthest of them is far from what is asked. Of fewer it may be as near as the others: there a
+/// cosine of 0 is far.
+const MANY: usize = 10;
+
+/// Scores by words and by meaning in one, 0 to 1. A gist without a vector has those by its words alone, and one that is out
+/// of the range has none: the measure is what is in it.
 pub(super) fn fused(words: &[f64], near: &Nearness, wide: f64, in_range: &[bool]) -> Vec<f64> {
-    let best = words.iter().copied().fold(0.0, f64::max);
+    let words_in_range = || words.iter().zip(in_range).filter(|(_, in_range)| **in_range).map(|(words, _)| *words);
+    let best = words_in_range().fold(0.0, f64::max);
     let known = |at: &usize| in_range[*at] && near.own[*at].is_some();
-    let own = Stretch::of((0..words.len()).filter(known).filter_map(|at| near.own[at]));
-    let around = Stretch::of((0..words.len()).filter(known).map(|at| near.wide[at]));
+    let own = Stretch::of_gists((0..words.len()).filter(known).filter_map(|at| near.own[at]));
+    let around = Stretch::of_gists((0..words.len()).filter(known).map(|at| near.wide[at]));
     let score = |(at, words): (usize, &f64)| {
         let words = if best > 0.0 { words / best } else { 0.0 };
         match near.own[at] {
+            _ if !in_range[at] => 0.0,
             Some(cosine) => {
                 (WORDS * words + own.of_one(cosine) + wide * around.of_one(near.wide[at])) / (WORDS + 1.0 + wide)
             }
@@ -31,6 +38,11 @@ pub(super) struct Stretch {
 }
 
 impl Stretch {
+    /// Of the cosines of gists: from the farthest, if there are many.
+    fn of_gists(cosines: impl Iterator<Item = f32> + Clone) -> Self {
+        if cosines.clone().nth(MANY - 1).is_some() { Self::of(cosines) } else { Self::of(cosines.chain([0.0])) }
+    }
+
     pub(super) fn of(numbers: impl Iterator<Item = f32>) -> Self {
         let (least, most) =
             numbers.fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), number| (a.min(number), b.max(number)));

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::fusion::fused;
 use super::meaning::{Meanings, Nearness};
 use super::search::{Found, FoundEvents, Hit, Scores, Search, Tally, TimeRange};
-use crate::dates::{words_asked, words_of};
+use crate::dates::{Leaning, leaning, without_days, words_asked, words_of};
 use crate::event::{Gist, Source};
 use crate::ids::{EventId, GistId};
 use crate::ports::TokenCounter;
@@ -247,11 +247,16 @@ impl KnownGists {
 
     /// About how many bytes it takes in memory, its index included, for the limit of a cache.
     pub fn bytes(&self) -> usize {
-        // A text stands in its line, too, and its index takes about as much as the text, twice: terms and postings.
+        // A text stands in its line, too, and its index takes about as much as the text, twice: terms and postings. So does
+        // that of what was said before.
         let each = size_of::<Gist>() + 2 * size_of::<u32>() + size_of::<Box<str>>();
-        let text = |g: &Gist| 4 * g.text.len() + g.sources.iter().map(Source::bytes).sum::<usize>();
+        // What has grown has room for more.
+        let spare = each * (self.gists.capacity() - self.gists.len());
+        let heard = |s: &Source| s.heard.as_ref().map_or(0, String::len);
+        let source = |s: &Source| s.bytes() + 2 * heard(s);
+        let text = |g: &Gist| 4 * g.text.len() + g.sources.iter().map(source).sum::<usize>();
         let meanings = self.meanings.as_ref().map_or(0, Meanings::bytes);
-        size_of::<Self>() + meanings + self.gists.iter().map(|g| each + text(g)).sum::<usize>()
+        size_of::<Self>() + meanings + spare + self.gists.iter().map(|g| each + text(g)).sum::<usize>()
     }
 
     /// The gists that fit a query: best first, of equal similarity the newest first.
@@ -269,8 +274,7 @@ impl KnownGists {
     /// The events that fit a query, each as similar as its best gist: best first, of equal similarity the
     /// one with the newest gist first.
     pub fn search_events(&self, search: &Search) -> FoundEvents {
-        let topk = if search.topk == 0 { 0 } else { u32::MAX };
-        let ranking = self.rank(&Search { topk, ..search.clone() }, Lending::NONE);
+        let ranking = self.rank(&Search { topk: u32::MAX, ..search.clone() }, Lending::NONE);
         let mut seen = HashSet::new();
         let mut best = ranking.hits.iter().filter(|hit| seen.insert(self.gists[hit.0].event_id));
         let events = best.by_ref().take(search.topk as usize);
@@ -279,7 +283,8 @@ impl KnownGists {
     }
 
     pub(crate) fn hit(&self, ranking: &Ranking, (at, similarity): (usize, f64)) -> Hit {
-        Hit { gist: self.gists[at].clone(), similarity, scores: ranking.scores(at) }
+        let tokens = self.line_tokens[at];
+        Hit { gist: self.gists[at].clone(), similarity, scores: ranking.scores(at), tokens }
     }
 
     /// The gists in a range of time, newest first, as similar as to no query.
@@ -306,24 +311,31 @@ impl KnownGists {
     /// Ranks the gists as [`KnownGists::search`] says.
     pub(crate) fn rank(&self, search: &Search, lending: Lending) -> Ranking {
         // Written so that NaN is refused.
-        let possible = search.threshold <= 1.0 && search.topk > 0;
-        if !possible || search.query.trim().is_empty() {
-            return Ranking::default();
-        }
+        let possible = search.threshold <= 1.0;
         let (in_range, mut tally) = self.in_range(&search.range);
+        if !possible || search.query.trim().is_empty() {
+            return Ranking { tally: Tally { dissimilar: tally.considered, ..tally }, ..Ranking::default() };
+        }
         let index = self.words.get_or_init(|| Bm25::build(self.gists.iter().map(searchable)));
-        let date = search.asked_on.and_then(|day| words_asked(&search.query, day)).unwrap_or_default();
-        let mut words = index.scores(&format!("{}\n{date}", search.query));
+        let date = search.asked_on.and_then(|day| words_asked(&search.query, day));
+        let mut words = match date {
+            Some(date) => index.scores(&format!("{}\n{date}", without_days(&search.query))),
+            None => index.scores(&search.query),
+        };
         for (score, _) in words.iter_mut().zip(&in_range).filter(|(_, in_range)| !**in_range) {
             *score = 0.0;
         }
         let near = search.meaning.as_ref().and_then(|meaning| self.useful_meanings()?.nearness(meaning));
         let lent = self.lend(&words, if near.is_some() { lending.with_meanings } else { lending.by_words });
-        let scores = match &near {
-            Some(near) => &fused(&lent, near, lending.wide, &in_range),
-            None => &lent,
+        let mut scores = match &near {
+            Some(near) => fused(&lent, near, lending.wide, &in_range),
+            None => lent.clone(),
         };
-        let best = scores.iter().copied().fold(0.0, f64::max);
+        if let Some(leaning) = leaning(&search.query) {
+            lean(&mut scores, leaning);
+        }
+        let best = scores.iter().zip(&in_range).filter(|(_, in_range)| **in_range).map(|(score, _)| *score);
+        let best = best.fold(0.0, f64::max);
         let share = |score: f64| if best > 0.0 { score / best } else { score };
         let scores = scores.iter().map(|score| share(*score)).enumerate();
         let fits = |&(at, similarity): &(usize, f64)| {
@@ -354,6 +366,22 @@ impl KnownGists {
             }
         }
         scores
+    }
+}
+
+/// How much of its score a gist loses at the far end of time, where a question leans to the other: enough to choose among
+/// those that fit alike, and too little to hide one.
+const LEANING: f64 = 0.1;
+
+/// Lets scores (oldest first) lean to one end of time.
+fn lean(scores: &mut [f64], leaning: Leaning) {
+    let last = scores.len().saturating_sub(1).max(1) as f64;
+    for (at, score) in scores.iter_mut().enumerate() {
+        let age = match leaning {
+            Leaning::Oldest => at as f64,
+            Leaning::Newest => last - at as f64,
+        };
+        *score *= 1.0 - LEANING * age / last;
     }
 }
 

@@ -40,6 +40,11 @@ impl Meanings {
     /// Makes place for gists (oldest first) of which it holds the first ones. They have no vectors yet.
     pub(super) fn extend(&mut self, gists: &[Gist]) {
         let first_new = self.lengths.len();
+        // Room for some more of them, rather than for twice as many: they are the largest part of what is kept.
+        let wanted = gists.len() * self.dimensions;
+        if wanted > self.numbers.capacity() {
+            self.numbers.reserve_exact(wanted - self.numbers.len() + if first_new > 0 { wanted / 8 } else { 0 });
+        }
         self.numbers.resize(gists.len() * self.dimensions, 0);
         self.lengths.resize(gists.len(), 0.0);
         self.wide_lengths.resize(gists.len(), 0.0);
@@ -78,7 +83,7 @@ impl Meanings {
 
     /// How many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.numbers.len() + self.lengths.len() * (2 * size_of::<f32>() + 1)
+        self.numbers.capacity() + self.lengths.len() * (2 * size_of::<f32>() + 1)
     }
 
     fn vector(&self, at: usize) -> &[i8] {

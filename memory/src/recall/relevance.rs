@@ -2,11 +2,19 @@ use super::fusion::Stretch;
 use crate::profile::Slot;
 use crate::schema::Schema;
 use crate::search::{Bm25, Vector, cosine, length};
+use crate::text::beginning;
 
-/// From which nearness on a slot bears on a chat, where that of the farthest is 0 and that of the nearest 1. By hand, with
-/// all-MiniLM-L6-v2: of fourteen slots and six questions, each about one of them without any word in common, it chose that
-/// slot each time, and one to three others.
+/// Characters of a slot that its meaning is made of.
+const MAX_MEANING_CHARS: usize = 1_000;
+
+/// From which nearness on a slot bears on a chat, where that of the farthest is 0 and that of the nearest 1. Tried by hand with
+/// all-MiniLM-L6-v2, fourteen slots and eleven questions that were about one of them, most without any word in common:
+/// ten times that slot was chosen, with two others at most; once all were.
 const NEAR: f64 = 0.5;
+
+/// One slot in so many may be so near. Where more are, nothing stands out: so it was with four of six chats
+/// about nothing of the profile.
+const MOST_NEAR: usize = 3;
 
 /// The places of the slots that share words with the texts, each with its BM25 score, which is above 0 and
 /// comparable within one call only: best first, of equal score the newest first.
@@ -22,13 +30,13 @@ pub fn relevant(slots: &[Slot], schema: &Schema, texts: &[&str]) -> Vec<(usize, 
     matches.filter_map(|found| Some((place(found.document)?, found.score))).collect()
 }
 
-/// The text that the meaning of a slot is made of.
+/// The text that the meaning of a slot is made of: no more of a memo than models read.
 pub fn slot_meaning(slot: &Slot) -> String {
     let name = [&slot.topic, &slot.sub_topic].map(|part| part.replace('_', " "));
-    format!("{} {}: {}", name[0], name[1], slot.content)
+    beginning(&format!("{} {}: {}", name[0], name[1], slot.content), MAX_MEANING_CHARS)
 }
 
-/// The places of the slots that are nearest to a chat by what they mean, in order. `meanings`: those of the slots
+/// The places of the slots that are nearest to a chat by what they mean, in order; none where none stand out. `meanings`: those of the slots
 /// ([`slot_meaning`]), as far as they are known.
 pub fn near(meanings: &[Option<Vector>], chat: &Vector) -> Vec<usize> {
     let numbers = chat.numbers();
@@ -40,7 +48,9 @@ pub fn near(meanings: &[Option<Vector>], chat: &Vector) -> Vec<usize> {
     let cosines: Vec<Option<f32>> = meanings.iter().map(|meaning| nearness(meaning.as_ref()?)).collect();
     let stretch = Stretch::of(cosines.iter().flatten().copied());
     let is_near = |cosine: &Option<f32>| cosine.is_some_and(|cosine| stretch.of_one(cosine) >= NEAR);
-    (0..cosines.len()).filter(|&at| is_near(&cosines[at])).collect()
+    let near: Vec<usize> = (0..cosines.len()).filter(|&at| is_near(&cosines[at])).collect();
+    let known = cosines.iter().flatten().count();
+    if near.len() * MOST_NEAR <= known { near } else { Vec::new() }
 }
 
 fn document(slot: &Slot, schema: &Schema) -> String {
@@ -91,11 +101,13 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_are_those_of_the_upper_half() {
+    fn the_nearest_are_those_of_the_upper_half_if_they_stand_out() {
         let vector = |x: f32, y: f32| Vector::of(&[x, y]);
         let chat = vector(1.0, 0.0).unwrap();
-        let meanings = [vector(1.0, 0.1), None, vector(-1.0, 0.1), vector(1.0, 1.0), vector(-0.2, 1.0)];
+        let far = || vector(-1.0, 0.1);
+        let meanings = [vector(1.0, 0.1), None, far(), vector(1.0, 1.0), vector(-0.2, 1.0), far(), far()];
         assert_eq!(near(&meanings, &chat), [0, 3]);
+        assert_eq!(near(&meanings[..6], &chat), [] as [usize; 0], "two of five are too many");
         assert_eq!(near(&meanings[..2], &chat), [] as [usize; 0], "one alone is neither near nor far");
         assert_eq!(near(&[], &chat), [] as [usize; 0]);
         let other = [Vector::of(&[1.0, 0.0, 0.0]), Vector::of(&[0.0, 1.0, 0.0])];

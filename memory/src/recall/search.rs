@@ -70,8 +70,8 @@ impl Period {
         if self.is_open() {
             return true;
         }
-        let date = gist.occurred_at.as_deref().or(gist.said_at.as_deref());
-        let Some((first, last)) = date.and_then(dates::days_of) else { return false };
+        let days = |date: &Option<String>| date.as_deref().and_then(dates::days_of);
+        let Some((first, last)) = days(&gist.occurred_at).or_else(|| days(&gist.said_at)) else { return false };
         self.from.is_none_or(|from| last >= from) && self.until.is_none_or(|until| first <= until)
     }
 }
@@ -98,6 +98,8 @@ pub struct Hit {
     pub similarity: f64,
     /// What it is made of.
     pub scores: Scores,
+    /// Tokens of its line in a context, with its line break.
+    pub tokens: u32,
 }
 
 /// How many gists a search looked at, and what kept the others away. Each is counted once: where it was left out first,
@@ -172,6 +174,7 @@ mod tests {
             assert_eq!(may.has(&dated(None, Some(date))), is_in, "{date}, told");
         }
         assert!(!may.has(&dated(Some("2022-01-01"), Some("2023-05-15"))), "what happened goes before what was told");
+        assert!(may.has(&dated(Some("some day"), Some("2023-05-15"))), "what is no date says nothing");
         assert!(!may.has(&dated(None, None)) && Period::default().has(&dated(None, None)));
         assert!(period("2023-05-10", "").has(&dated(Some("2031-01-01"), None)));
         assert!(!period("", "2023-05-10").has(&dated(Some("2031-01-01"), None)));

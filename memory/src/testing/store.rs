@@ -269,10 +269,10 @@ impl Store for MemoryStore {
             if revision != Some(base_revision) {
                 return Written::Stale;
             }
-            // The gists are stored anew.
-            let old: Vec<GistId> = stored.1.iter().map(|gist| gist.id).collect();
+            let mut gone: Vec<GistId> = stored.1.iter().map(|gist| gist.id).collect();
+            gone.retain(|id| gists.iter().all(|gist| gist.id != *id));
             *stored = (event.clone(), in_order(gists));
-            rows.vectors.retain(|id, _| !old.contains(id));
+            rows.vectors.retain(|id, _| !gone.contains(id));
             rows.bump();
             Written::Done
         })

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::error::DatabaseError;
 use super::rows::{About, json_column, lock, micros, number, text, time_column, to_json};
 use super::slots::bump;
+use super::vectors;
 
 /// Newest first; of equal age, the one that was stored last.
 const EVENTS: &str = "SELECT event_id, flush_id, data, created_at, updated_at FROM events
@@ -145,6 +146,7 @@ pub(super) async fn replace(
     if revision != base_revision {
         return Ok(Written::Stale);
     }
+    let vectors = vectors::of_event(conn, key, event.id).await?;
     let sql = "WITH gone AS (DELETE FROM gists WHERE project_id = $1 AND user_id = $2 AND event_id = $3)
         UPDATE events SET flush_id = $4, data = $5, tags = $6, created_at = $7, updated_at = $8
         WHERE project_id = $1 AND user_id = $2 AND event_id = $3";
@@ -153,6 +155,7 @@ pub(super) async fn replace(
         update.bind(to_json(&event.data)?).bind(tags_of(event.data.event_tags.as_deref().unwrap_or_default())?);
     update.bind(micros(event.created_at)).bind(micros(event.updated_at)).execute(&mut *conn).await?;
     insert_gists(conn, key, event.id, gists).await?;
+    vectors::restore(conn, key, event.id, vectors).await?;
     bump(conn, key).await?;
     Ok(Written::Done)
 }

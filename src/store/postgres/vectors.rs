@@ -73,6 +73,44 @@ async fn vectors(
     Ok(pairs.into_iter().filter_map(|(id, vector)| Some((id, vector?))).collect())
 }
 
+/// What the gists of an event have of vectors, for [`restore`].
+#[derive(Default)]
+pub(super) struct OfEvent {
+    gists: Vec<Uuid>,
+    vectors: Vec<Option<Vec<u8>>>,
+    spaces: Vec<String>,
+}
+
+pub(super) async fn of_event(conn: &mut PgConnection, key: &UserKey, id: EventId) -> Result<OfEvent, DatabaseError> {
+    let sql = "SELECT gist_id, embedding, embedding_space FROM gists
+        WHERE project_id = $1 AND user_id = $2 AND event_id = $3 AND embedding_space IS NOT NULL";
+    let mut found = OfEvent::default();
+    for row in query(sql).user(key).bind(id.0).fetch_all(conn).await? {
+        found.gists.push(row.try_get("gist_id")?);
+        found.vectors.push(row.try_get("embedding")?);
+        found.spaces.push(row.try_get("embedding_space")?);
+    }
+    Ok(found)
+}
+
+/// Gives those of an event's gists that are there again their vectors back.
+pub(super) async fn restore(
+    conn: &mut PgConnection,
+    key: &UserKey,
+    id: EventId,
+    old: OfEvent,
+) -> Result<(), DatabaseError> {
+    if old.gists.is_empty() {
+        return Ok(());
+    }
+    let sql = "UPDATE gists AS g SET embedding_space = old.space, embedding = old.vector
+        FROM unnest($4::uuid[], $5::bytea[], $6::text[]) AS old (gist_id, vector, space)
+        WHERE g.project_id = $1 AND g.user_id = $2 AND g.event_id = $3 AND g.gist_id = old.gist_id";
+    let update = query(sql).user(key).bind(id.0).bind(old.gists).bind(old.vectors).bind(old.spaces);
+    update.execute(conn).await?;
+    Ok(())
+}
+
 async fn unembedded(
     conn: &mut PgConnection,
     space: &str,

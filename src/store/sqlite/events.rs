@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::error::DatabaseError;
 use super::rows::{bump, hex, json_column, life, micros, time_column, to_json};
+use super::vectors;
 
 /// Newest first; of equal age, the one that was stored last. The tags are compared one by one: each that is asked for must be among the event's.
 pub(super) const EVENTS: &str = "SELECT event_id, flush_id, data, created_at, updated_at FROM events AS e
@@ -130,8 +131,10 @@ pub(super) async fn replace(
     if revision != base_revision {
         return Ok(Written::Stale);
     }
+    let vectors = vectors::of_event(conn, key, event.id).await?;
     remove(conn, key, event.id).await?;
     store(conn, key, event, gists, Some(place)).await?;
+    vectors::restore(conn, key, event.id, vectors).await?;
     bump(conn, key).await?;
     Ok(Written::Done)
 }

@@ -10,7 +10,7 @@ use memory::search::Vector;
 use memory::usage::Used;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection, query};
+use sqlx::{Row, SqliteConnection, query, query_scalar};
 use uuid::Uuid;
 
 use super::error::DatabaseError;
@@ -69,6 +69,30 @@ async fn vectors(
     };
     let pairs = rows.iter().map(pair).collect::<sqlx::Result<Vec<_>>>()?;
     Ok(pairs.into_iter().filter_map(|(id, vector)| Some((id, vector?))).collect())
+}
+
+/// What the gists of an event have of vectors, for [`restore`].
+pub(super) async fn of_event(conn: &mut SqliteConnection, key: &UserKey, id: EventId) -> Result<String, DatabaseError> {
+    let sql = "SELECT json_group_array(json_object('gist', hex(gist_id), 'space', embedding_space,
+            'vector', CASE WHEN embedding IS NOT NULL THEN hex(embedding) END))
+        FROM gists WHERE project_id = ?1 AND user_id = ?2 AND event_id = ?3 AND embedding_space IS NOT NULL";
+    let select = query_scalar(sql).bind(key.project.as_str().to_owned()).bind(key.user.0).bind(id.0);
+    Ok(select.fetch_one(conn).await?)
+}
+
+/// Gives those of an event's gists that are there again their vectors back.
+pub(super) async fn restore(
+    conn: &mut SqliteConnection,
+    key: &UserKey,
+    id: EventId,
+    vectors: String,
+) -> Result<(), DatabaseError> {
+    let sql = "UPDATE gists SET embedding_space = old.value ->> '$.space', embedding = unhex(old.value ->> '$.vector')
+        FROM json_each(?4) AS old
+        WHERE project_id = ?1 AND user_id = ?2 AND event_id = ?3 AND gist_id = unhex(old.value ->> '$.gist')";
+    let update = query(sql).bind(key.project.as_str().to_owned()).bind(key.user.0).bind(id.0);
+    update.bind(vectors).execute(conn).await?;
+    Ok(())
 }
 
 /// The hexadecimal digits of bytes.

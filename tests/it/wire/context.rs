@@ -135,7 +135,7 @@ fn explained() -> Vec<Case> {
             none(),
             limit("happened_from, happened_until", 3),
         )),
-        get("why for a chat", &format!("{asked_of_sushi}&{oslo}")).data(of_sushi(
+        get("why for a chat", &format!("{asked_of_sushi}&{oslo}&event_similarity_threshold=0.6")).data(of_sushi(
             3,
             json!(found),
             limit("event_similarity_threshold", 1),
@@ -155,7 +155,10 @@ fn why(max_tokens: u32, considered: u32, profile: Value, events: Value) -> Value
 }
 
 fn section(max_tokens: u32, lines: Value, left_out: Value, next: Value) -> Value {
-    json!({"max_tokens": max_tokens, "tokens": "$number", "lines": lines, "left_out": left_out, "next": next})
+    json!({
+        "max_tokens": max_tokens, "tokens": "$number", "shown": "$number", "lines": lines, "left_out": left_out,
+        "next": next
+    })
 }
 
 /// A gist with its one source.

@@ -138,6 +138,8 @@ fn explained() -> Vec<Case> {
         get("no date", &format!("event/search/{{user}}?{QUERY}&happened_from=last+May")).problems(bad("happened_from")),
         get("no day", &format!("event/search/{{user}}?{QUERY}&happened_until=2023-02-30"))
             .problems(bad("happened_until")),
+        get("no time at all", &format!("event/search/{{user}}?{QUERY}&happened_from=2023-06&happened_until=2023-05"))
+            .problems(json!([["less_than_equal", ["query", "happened_from"]]])),
         get("no matter when", &format!("event/search/{{user}}?{QUERY}&happened_until=")),
         get("why, of nobody", &format!("event/search/{{nobody}}?explain=true&{QUERY}")).data(none(why(
             json!([]),

@@ -68,6 +68,7 @@ macro_rules! store_contract_tests {
             vectors:
                 a_vector_is_kept_with_its_gist
                 gists_without_a_vector_are_found
+                vectors_stay_with_gists_that_stay
                 a_new_space_replaces_the_old
                 the_last_space_is_known
                 vectors_of_gists_that_are_gone_are_passed_over

@@ -105,6 +105,23 @@ pub async fn a_new_space_replaces_the_old(kit: Kit) {
     assert_eq!(kept(&kit, &owner, SPACE).await, []);
 }
 
+pub async fn vectors_stay_with_gists_that_stay(kit: Kit) {
+    let (owner, gists) = told(&kit, "suite", &["one", "two", "three"]).await;
+    let [one, two, three] = gists.as_slice() else { panic!("{gists:?}") };
+    put(&kit, &owner, SPACE, &[new(&owner, one, Some(vector(1.0, 0.0))), new(&owner, three, None)]).await;
+    put(&kit, &owner, "model/3", &[new(&owner, two, Some(vector(0.0, 1.0)))]).await;
+    let (event, _, revision) = kit.store.event(&owner.key, one.event_id).await.unwrap().unwrap();
+    // Another order, and one that is new.
+    let at = |position, gist: &Gist| Gist { position, ..gist.clone() };
+    let four = Gist { id: GistId(three.event_id.0), text: "four".into(), ..at(0, one) };
+    let changed = [four.clone(), at(1, three), at(2, two), at(3, one)];
+    assert_eq!(kit.store.replace_event(&owner.key, &event, &changed, revision).await.unwrap(), Written::Done);
+    assert_eq!(kept(&kit, &owner, SPACE).await, [(one.id, vector(1.0, 0.0))]);
+    assert_eq!(kept(&kit, &owner, "model/3").await, [(two.id, vector(0.0, 1.0))]);
+    let missing: Vec<GistId> = missing(&kit, SPACE).await.into_iter().map(|gist| gist.gist_id).collect();
+    assert_eq!(missing, [four.id, two.id], "the model still has no direction for the third");
+}
+
 pub async fn vectors_of_gists_that_are_gone_are_passed_over(kit: Kit) {
     let (owner, gists) = told(&kit, "suite", &["one", "two"]).await;
     let (stranger, theirs) = told(&kit, "other", &["three"]).await;
