@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{ContextRequest, EventLines, Layout, Packed, Remembered, Section, Summary, profile_share};
+use super::events::{EventLines, Summary};
+use super::{ContextRequest, Layout, Packed, Remembered, Section, profile_share};
 use crate::event::Source;
 use crate::ids::EventId;
 use crate::ports::TokenCounter;

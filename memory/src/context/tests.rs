@@ -1,8 +1,10 @@
 use super::*;
 use crate::event::{EventData, Gist, Source};
-use crate::ids::{BlobId, GistId, Incarnation, SlotId};
+use crate::ids::{BlobId, EventId, GistId, Incarnation, SlotId};
 use crate::profile::{Profile, Slot};
+use crate::recall::{SlotTally, Tally};
 use crate::testing::WordCounter;
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -349,7 +351,7 @@ fn a_context_tells_why_it_is_what_it_is() {
     let (_, why) = explain(&asked, &slots, &gists, &said(1));
     let line = |line: &Line| (line.text.clone(), line.tokens);
     assert_eq!(why.profile.lines.iter().map(line).collect::<Vec<_>>(), [("- topic::sub: nurse".into(), 3)]);
-    assert_eq!(why.slots, crate::recall::SlotTally { beyond_topic: 1, ..Default::default() });
+    assert_eq!(why.slots, SlotTally { beyond_topic: 1, ..Default::default() });
     assert_eq!(why.events.lines.iter().map(line).collect::<Vec<_>>(), [("- red bike".into(), 4)], "with its date");
     let Origin::Gist(hit) = &why.events.lines[0].origin else { panic!("{why:?}") };
     assert!(hit.similarity == 1.0 && hit.scores.words > 0.0, "{hit:?}");
@@ -364,7 +366,7 @@ fn a_context_tells_why_it_is_what_it_is() {
     assert_eq!((why.events.not_in_prompt, why.events.left_out, why.profile.not_in_prompt), (1, 0, 0));
     let only = ProfileFilter { only_topics: vec!["x".into()], ..ProfileFilter::default() };
     let (_, why) = explain(&ContextRequest { filter: only, ..asked }, &slots, &gists, &[]);
-    assert_eq!(why.slots, crate::recall::SlotTally { other_topics: 2, ..Default::default() });
+    assert_eq!(why.slots, SlotTally { other_topics: 2, ..Default::default() });
 }
 
 proptest! {
