@@ -1,7 +1,7 @@
-//! Embeddings: of what is asked, of what a flush has told, and of what has none yet.
+//! Embeddings: of what a flush has told, and of what has none yet. Those of what is asked are in `queries.rs`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -11,20 +11,18 @@ use memory::ports::{Change, Embedded, Embedder, ModelError, NewVector, Purpose, 
 use memory::recall::embeddable;
 use memory::search::Vector;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::outages;
 use crate::registry::Registry;
 use crate::settings::Ports;
 
-/// How long a read waits for the vector of its query. It goes by words alone then.
-const QUERY_WAIT: Duration = Duration::from_secs(2);
 /// How long a flush that has taken effect waits for the vectors of its gists. They are filled in later then.
 const FLUSH_WAIT: Duration = Duration::from_secs(10);
 /// Failures in a row after which reads and flushes ask nothing for a while: they would only wait.
 const MAX_FAILURES: u32 = 3;
 /// How long that is.
-const GATE_PAUSE: Duration = Duration::from_secs(15);
+pub(crate) const GATE_PAUSE: Duration = Duration::from_secs(15);
 /// Calls for flushes at the same time: the places of a provider are for queries, too.
 const MAX_TOLD: usize = 16;
 /// How old a gist must be to be filled in: its flush may be at it.
@@ -39,14 +37,6 @@ const REST: Duration = Duration::from_secs(30);
 const MAX_REST: Duration = Duration::from_secs(3_600);
 /// What every model has a direction for.
 const HARMLESS: &str = "hello";
-/// Vectors of queries that are kept: a bot asks for the same chat several times.
-const MAX_QUERIES: usize = 1_000;
-/// Vectors of slots that are kept, each with a text of 1,000 characters at most: those of some hundred users who are talking.
-const MAX_SLOTS: usize = 10_000;
-/// Slots that are asked for at a time: as many texts as every provider takes.
-const SLOTS_PIECE: usize = 32;
-/// Longer queries are not kept, in bytes.
-const MAX_QUERY_BYTES: usize = 4_096;
 
 /// What searches by meaning need. Cheap to clone.
 #[derive(Clone)]
@@ -97,93 +87,6 @@ enum FillError {
     Store(#[from] StoreError),
 }
 
-/// Vectors by their texts, as many as are of use: of those that nobody has asked for lately half go at a time.
-#[derive(Default)]
-struct Known {
-    lately: HashMap<String, Option<Vector>>,
-    before: HashMap<String, Option<Vector>>,
-}
-
-impl Known {
-    fn get(&mut self, text: &str, most: usize) -> Option<Option<Vector>> {
-        if let Some(vector) = self.lately.get(text) {
-            return Some(vector.clone());
-        }
-        let (text, vector) = self.before.remove_entry(text)?;
-        self.keep(text, vector.clone(), most);
-        Some(vector)
-    }
-
-    fn keep(&mut self, text: String, vector: Option<Vector>, most: usize) {
-        if self.lately.len() >= most / 2 {
-            self.before = std::mem::take(&mut self.lately);
-        }
-        self.lately.insert(text, vector);
-    }
-}
-
-/// The vectors of what was asked a moment ago, and of the slots that it was compared with.
-#[derive(Default)]
-pub(crate) struct Queries {
-    queries: Mutex<Known>,
-    slots: Mutex<Known>,
-}
-
-fn locked(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
-    known.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Queries {
-    /// What a query means; none when nobody can tell now.
-    pub(crate) async fn meaning(&self, embeddings: &Embeddings, query: &str) -> Option<Vector> {
-        if query.trim().is_empty() {
-            return None;
-        }
-        if let Some(known) = locked(&self.queries).get(query, MAX_QUERIES) {
-            return known;
-        }
-        let asked = embeddings.ask(&[query.to_owned()], Purpose::Query, QUERY_WAIT).await;
-        let meaning = asked?.vectors.into_iter().next().flatten();
-        if query.len() <= MAX_QUERY_BYTES {
-            locked(&self.queries).keep(query.to_owned(), meaning.clone(), MAX_QUERIES);
-        }
-        meaning
-    }
-
-    /// What slots mean, as far as that can be told soon. Those that are not known are asked for, some at a time, and kept as
-    /// they come; the tokens count for the project.
-    pub(crate) async fn slots(
-        &self,
-        embeddings: &Embeddings,
-        ports: &Ports,
-        project: &ProjectId,
-        slots: &[String],
-    ) -> Vec<Option<Vector>> {
-        let mut meanings: Vec<Option<Option<Vector>>> = {
-            let mut known = locked(&self.slots);
-            slots.iter().map(|slot| known.get(slot, MAX_SLOTS)).collect()
-        };
-        let unknown: Vec<usize> = (0..slots.len()).filter(|&at| meanings[at].is_none()).collect();
-        let (until, mut tokens) = (Instant::now() + QUERY_WAIT, 0);
-        for piece in unknown.chunks(SLOTS_PIECE) {
-            let texts: Vec<String> = piece.iter().map(|&at| slots[at].clone()).collect();
-            let Some(embedded) = embeddings.ask_by(&texts, until).await else { break };
-            tokens += embedded.tokens;
-            let mut known = locked(&self.slots);
-            for ((&at, text), vector) in piece.iter().zip(texts).zip(embedded.vectors) {
-                known.keep(text, vector.clone(), MAX_SLOTS);
-                meanings[at] = Some(vector);
-            }
-        }
-        if tokens > 0
-            && let Err(error) = embeddings.put(ports, project, &[], tokens).await
-        {
-            outages::store_failed(&error);
-        }
-        meanings.into_iter().map(Option::flatten).collect()
-    }
-}
-
 impl Embeddings {
     /// Of an embedder, and of what keeps its vectors.
     pub fn new(embedder: Arc<dyn Embedder>, vectors: Arc<dyn Vectors>) -> Self {
@@ -196,7 +99,7 @@ impl Embeddings {
     }
 
     /// Embeds texts for somebody who waits. None when that failed, takes too long, or failed a moment ago.
-    async fn ask(&self, texts: &[String], purpose: Purpose, wait: Duration) -> Option<Embedded> {
+    pub(crate) async fn ask(&self, texts: &[String], purpose: Purpose, wait: Duration) -> Option<Embedded> {
         if !self.gate.is_open() {
             return None;
         }
@@ -211,20 +114,32 @@ impl Embeddings {
         None
     }
 
-    /// Embeds texts that are of use until an instant. What is late is nobody's fault: there may be many. A text that is refused
-    /// has no vector, and neither have those beside it.
-    async fn ask_by(&self, texts: &[String], until: Instant) -> Option<Embedded> {
+    /// Embeds slots. Those that are refused have no vector; None when that cannot be told.
+    pub(crate) async fn embed_slots(&self, texts: &[String]) -> Option<Embedded> {
         if !self.gate.is_open() {
             return None;
         }
-        match timeout_at(until, self.embedder.embed(texts, Purpose::Document)).await.ok()? {
+        match self.embedder.embed(texts, Purpose::Document).await {
             Ok(embedded) => {
                 self.gate.worked();
                 Some(embedded)
             }
-            Err(ModelError::Refused(_) | ModelError::Unusable(_)) => {
-                Some(Embedded { vectors: vec![None; texts.len()], tokens: 0 })
+            // One of them may be what the model does not like.
+            Err(ModelError::Refused(_)) if texts.len() > 1 => {
+                let mut all = Embedded { vectors: Vec::new(), tokens: 0 };
+                for text in texts {
+                    match self.embedder.embed(std::slice::from_ref(text), Purpose::Document).await {
+                        Ok(one) => {
+                            all.vectors.extend(one.vectors);
+                            all.tokens += one.tokens;
+                        }
+                        Err(ModelError::Refused(_)) => all.vectors.push(None),
+                        Err(_) => return None,
+                    }
+                }
+                Some(all)
             }
+            Err(ModelError::Refused(_)) => Some(Embedded { vectors: vec![None], tokens: 0 }),
             Err(error) => {
                 self.gate.failed(&error);
                 None

@@ -18,6 +18,7 @@ mod offload;
 mod outages;
 mod projects;
 mod purge;
+mod queries;
 mod quotas;
 mod rates;
 mod registry;

@@ -171,9 +171,10 @@ impl Registry {
     /// Drops what is cached of a user's memory, but hands out its gists of a revision, for them to grow; none of another life
     /// of the user.
     pub(crate) fn uproot(&self, owner: &Owner, base: i64) -> Option<Uprooted> {
-        let entry = self.actors.get(&owner.key)?;
-        let uprooted = entry.caches.uproot(base);
-        uprooted.filter(|_| entry.incarnation == owner.incarnation)
+        // The map is shared by all users: it is not held while what is large is dropped.
+        let entry = self.actors.get(&owner.key).map(|entry| (entry.caches.clone(), entry.incarnation));
+        let (caches, incarnation) = entry?;
+        caches.uproot(base).filter(|_| incarnation == owner.incarnation)
     }
 
     /// Ends the actor of a life that has ended, if there is one. Returns when it has taken note.

@@ -1,6 +1,6 @@
 //! Events: what happened, and the gists by which it is found again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -81,12 +81,18 @@ impl Event {
         (Self { data, updated_at: now, ..self }, gists)
     }
 
-    fn gists_of(&self, tip: &str, mut old: Vec<Gist>, ids: &dyn IdSource, now: Timestamp) -> Vec<Gist> {
+    fn gists_of(&self, tip: &str, old: Vec<Gist>, ids: &dyn IdSource, now: Timestamp) -> Vec<Gist> {
         let texts = tip.lines().filter_map(|line| line.trim().strip_prefix("- ")).map(text::one_line);
-        // All was told on one day, as far as that is known.
-        let said_at = old.iter().find_map(|gist| gist.said_at.clone());
-        let mut gist_of = |(position, text): (u32, String)| match old.iter().position(|g| g.text == text) {
-            Some(index) => Gist { position, ..old.swap_remove(index) },
+        // When the lines were told; of a line that is new, what all others say.
+        let is_one_day = old.windows(2).all(|pair| pair[0].said_at == pair[1].said_at);
+        let said_at = old.first().filter(|_| is_one_day).and_then(|gist| gist.said_at.clone());
+        // In their order, where several say the same.
+        let mut by_text: HashMap<String, VecDeque<Gist>> = HashMap::new();
+        for gist in old {
+            by_text.entry(gist.text.clone()).or_default().push_back(gist);
+        }
+        let mut gist_of = |(position, text): (u32, String)| match by_text.get_mut(&text).and_then(VecDeque::pop_front) {
+            Some(gist) => Gist { position, ..gist },
             None => Gist {
                 id: GistId(ids.random()),
                 event_id: self.id,
@@ -234,6 +240,19 @@ mod tests {
             [(0, "- b".into()), (1, "- c".into())]
         );
         assert_eq!(gists[0].id, old[1].id);
+        let told = |gist: &Gist, day: &str| Gist { said_at: Some(day.into()), ..gist.clone() };
+        let change = |tip: &str| EventData { event_tip: Some(tip.into()), ..EventData::default() };
+        let changed_days = |old: Vec<Gist>, tip: &str| -> Vec<Option<String>> {
+            let (_, gists) = event.clone().changed(old, change(tip), &SystemIds, now);
+            gists.into_iter().map(|gist| gist.said_at).collect()
+        };
+        let one_day = vec![told(&old[0], "2023-05-08"), told(&old[1], "2023-05-08")];
+        assert_eq!(changed_days(one_day, "- a\n- B"), [Some("2023-05-08".into()), Some("2023-05-08".into())]);
+        let two_days = vec![told(&old[0], "2023-05-08"), told(&old[1], "2023-05-09")];
+        assert_eq!(changed_days(two_days, "- A\n- b"), [None, Some("2023-05-09".into())], "nobody knows which");
+        let same = event.gists_of("- x\n- a\n- a\n- a", vec![], &SystemIds, now);
+        let (_, kept) = event.clone().changed(same.clone(), change("- a\n- a\n- a"), &SystemIds, now);
+        assert!(kept.iter().map(|gist| gist.id).eq(same[1..].iter().map(|gist| gist.id)), "in their order");
         let tags = Some(vec![EventTag { tag: "mood".into(), value: "glad".into() }]);
         let (changed, gists) =
             event.changed(old.clone(), EventData { event_tags: tags.clone(), ..Default::default() }, &SystemIds, now);

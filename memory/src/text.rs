@@ -101,10 +101,14 @@ fn join<'a>(
     let mut pieces = Vec::new();
     let (mut start, mut end, mut used) = (0, 0, 0_u32);
     for atom in atoms {
-        let tokens = counter.count(atom);
+        let mut tokens = counter.count(atom);
         if end > start && used.saturating_add(tokens) > max_tokens {
             pieces.push(whole[start..end].trim());
             (start, used) = (end, 0);
+        }
+        if start == end {
+            // It loses the white space before it, and may have more tokens without.
+            tokens = tokens.max(counter.count(atom.trim_start()));
         }
         end += atom.len();
         used = used.saturating_add(tokens);

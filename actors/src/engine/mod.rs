@@ -31,11 +31,12 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::cache::CacheBudget;
-use crate::embeddings::{Filler, Queries};
+use crate::embeddings::Filler;
 use crate::error::EngineError;
 use crate::flush_pool::{Drain, FlushPool, Observe, PoolState};
 use crate::flush_run::FlushRunner;
 use crate::projects::ProjectCache;
+use crate::queries::Queries;
 use crate::quotas::Quotas;
 use crate::rates::Rates;
 use crate::registry::{Leased, Registry};

@@ -100,7 +100,9 @@ fn summaries<'a>(gists: &KnownGists, events: &[Event], search: Option<&Search>, 
         let is_in = |event: &&Event| range.happened.is_open() || happened.contains(&event.id);
         let newest: Vec<&Event> = events.iter().filter(|e| e.created_at >= range.stored_since).filter(is_in).collect();
         let lines: Vec<Summary> = newest.iter().filter_map(|event| line(event, None)).collect();
-        return EventLines::Summaries { without: newest.len() - lines.len(), lines, tally: ranking.tally };
+        // Of older ones only the gists are known.
+        let events = newest.len().max(happened.len());
+        return EventLines::Summaries { without: events - lines.len(), lines, tally: ranking.tally };
     };
     let by_id: HashMap<EventId, &Event> = events.iter().map(|event| (event.id, event)).collect();
     let found = gists.search_events(search);

@@ -151,15 +151,19 @@ impl EventLines<'_> {
             }
             Self::Gists(gists, ranking) => {
                 let mut dates = HashSet::new();
-                let line = |&(at, similarity): &(usize, f64)| {
+                let mut lines = Vec::new();
+                for (number, &(at, similarity)) in ranking.hits.iter().take(section.shown + NEXT_LINES).enumerate() {
+                    // Also of a line that is not told, since its date is on show.
                     let heading = gists.gist(at).heading().filter(|date| dates.insert(*date));
-                    Line {
-                        text: gists.line(at).to_owned(),
-                        tokens: gists.line_tokens(at) + heading.map_or(0, |_| gists.date_tokens(at)),
-                        origin: Origin::Gist(gists.hit(ranking, (at, similarity))),
+                    if is_told(number, section) {
+                        lines.push(Line {
+                            text: gists.line(at).to_owned(),
+                            tokens: gists.line_tokens(at) + heading.map_or(0, |_| gists.date_tokens(at)),
+                            origin: Origin::Gist(gists.hit(ranking, (at, similarity))),
+                        });
                     }
-                };
-                told(&ranking.hits, section).map(line).collect()
+                }
+                lines
             }
         }
     }
@@ -167,8 +171,12 @@ impl EventLines<'_> {
 
 /// What a section shows of its candidates, and the first that it does not.
 fn told<'a, T>(candidates: &'a [T], section: &Section) -> impl Iterator<Item = &'a T> {
-    let shown = candidates.iter().take(section.shown.min(MAX_EXPLAINED));
-    shown.chain(candidates.iter().skip(section.shown).take(NEXT_LINES.min(section.left_out)))
+    candidates.iter().enumerate().filter(|(number, _)| is_told(*number, section)).map(|(_, candidate)| candidate)
+}
+
+fn is_told(number: usize, section: &Section) -> bool {
+    let next = section.shown..section.shown + NEXT_LINES.min(section.left_out);
+    number < section.shown.min(MAX_EXPLAINED) || next.contains(&number)
 }
 
 /// `lines`: those that are shown, then the first that are not.

@@ -7,7 +7,6 @@ use jiff::civil::Date;
 use regex::Regex;
 
 use super::{occurred, pattern};
-use crate::text::ending;
 
 /// Characters at the end of a question that are searched for its time: more than a question has, and less than a chat may.
 const MAX_QUESTION_CHARS: usize = 500;
@@ -31,13 +30,19 @@ pub(crate) fn words_of(iso: &str) -> String {
 /// The words of the date that a question names, counted from the day on which it is asked: "yesterday", "last summer".
 /// None where it names none.
 pub(crate) fn words_asked(question: &str, asked_on: Date) -> Option<String> {
-    let question = &ending(question, MAX_QUESTION_CHARS);
+    let question = end_of(question);
     let season = season(question, asked_on);
     let named = occurred(question, Some(asked_on)).map(|iso| words_of(&iso));
     // "The summer of 2024" names its year, too.
     let named = named.filter(|named| season.as_ref().is_none_or(|season| !season.contains(named.trim())));
     let words: Vec<String> = named.into_iter().chain(season).collect();
     (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// The end of a text, with its line breaks: they end sentences.
+fn end_of(question: &str) -> &str {
+    let first = question.char_indices().rev().nth(MAX_QUESTION_CHARS - 1);
+    first.map_or(question, |(at, _)| &question[at..])
 }
 
 /// A question without the days that are counted from when it was asked: messages that say "yesterday", too, are of another
@@ -70,7 +75,7 @@ pub(crate) fn leaning(question: &str) -> Option<Leaning> {
         )
     });
     static NAME: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)\bfirst (?:names?|aid|class|floor|of all)\b"));
-    let question = &ending(question, MAX_QUESTION_CHARS);
+    let question = end_of(question);
     match (OLDEST.is_match(question) && !NAME.is_match(question), NEWEST.is_match(question)) {
         (true, false) => Some(Leaning::Oldest),
         (false, true) => Some(Leaning::Newest),
@@ -148,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_question_counts_from_its_day() {
-        let asked = |question| words_asked(question, date(2026, 11, 26)).map(|words| words.trim().to_owned());
+        let asked = |question: &str| words_asked(question, date(2026, 11, 26)).map(|words| words.trim().to_owned());
         let means = |question, words: &str| assert_eq!(asked(question).as_deref(), Some(words), "{question}");
         means("What did I eat yesterday?", "25 November 2026");
         means("What happened last month?", "October 2026");
@@ -161,6 +166,9 @@ mod tests {
         means("Who came in the summer of 2024?", "June July August 2024");
         means("Did I swim yesterday at the summer house?", "25 November 2026");
         means("What did I plan yesterday for this summer?", "25 November 2026 June July August 2026");
+        means("It was my birthday\nWhat did we do on May 5, 2024?", "5 May 2024");
+        let long = format!("yesterday{}", " x".repeat(250));
+        assert_eq!(asked(&long), None, "only the end of a chat asks");
         assert_eq!(asked("Did I fall off my bike?"), None);
         assert_eq!(asked("When was the fall of Rome?"), None);
         assert_eq!(words_asked("this summer", date(2026, 5, 5)).as_deref(), Some("June July August 2026"));

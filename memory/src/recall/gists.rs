@@ -332,7 +332,7 @@ impl KnownGists {
             None => lent.clone(),
         };
         if let Some(leaning) = leaning(&search.query) {
-            lean(&mut scores, leaning);
+            lean(&mut scores, leaning, &in_range);
         }
         let best = scores.iter().zip(&in_range).filter(|(_, in_range)| **in_range).map(|(score, _)| *score);
         let best = best.fold(0.0, f64::max);
@@ -370,13 +370,14 @@ impl KnownGists {
 }
 
 /// How much of its score a gist loses at the far end of time, where a question leans to the other: enough to choose among
-/// those that fit alike, and too little to hide one.
+/// those that fit alike, and too little to hide one that fits well.
 const LEANING: f64 = 0.1;
 
-/// Lets scores (oldest first) lean to one end of time.
-fn lean(scores: &mut [f64], leaning: Leaning) {
-    let last = scores.len().saturating_sub(1).max(1) as f64;
-    for (at, score) in scores.iter_mut().enumerate() {
+/// Lets the scores in the range (oldest first) lean to one end of it.
+fn lean(scores: &mut [f64], leaning: Leaning, in_range: &[bool]) {
+    let last = in_range.iter().filter(|in_range| **in_range).count().saturating_sub(1).max(1) as f64;
+    let ranged = scores.iter_mut().zip(in_range).filter(|(_, in_range)| **in_range);
+    for (at, (score, _)) in ranged.enumerate() {
         let age = match leaning {
             Leaning::Oldest => at as f64,
             Leaning::Newest => last - at as f64,

@@ -87,9 +87,13 @@ pub(super) async fn restore(
     id: EventId,
     vectors: String,
 ) -> Result<(), DatabaseError> {
-    let sql = "UPDATE gists SET embedding_space = old.value ->> '$.space', embedding = unhex(old.value ->> '$.vector')
-        FROM json_each(?4) AS old
-        WHERE project_id = ?1 AND user_id = ?2 AND event_id = ?3 AND gist_id = unhex(old.value ->> '$.gist')";
+    // Materialised, so that it is indexed: there may be thousands.
+    let sql = "WITH old AS MATERIALIZED (
+            SELECT unhex(value ->> '$.gist') AS gist, value ->> '$.space' AS space, unhex(value ->> '$.vector') AS vector
+            FROM json_each(?4)
+        )
+        UPDATE gists SET embedding_space = old.space, embedding = old.vector FROM old
+        WHERE project_id = ?1 AND user_id = ?2 AND event_id = ?3 AND gist_id = old.gist";
     let update = query(sql).bind(key.project.as_str().to_owned()).bind(key.user.0).bind(id.0);
     update.bind(vectors).execute(conn).await?;
     Ok(())

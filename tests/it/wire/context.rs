@@ -164,8 +164,8 @@ fn section(max_tokens: u32, lines: Value, left_out: Value, next: Value) -> Value
 /// A gist with its one source.
 fn told(text: &str, similarity: Value, scores: Value) -> Value {
     json!({
-        "text": text, "tokens": "$number", "gist_id": "$id", "event_id": "$id", "similarity": similarity,
-        "scores": scores, "sources": "$list:1"
+        "text": text, "tokens": "$number", "gist_id": "$id", "event_id": "$id", "said_at": "$start:20",
+        "similarity": similarity, "scores": scores, "sources": "$list:1"
     })
 }
 

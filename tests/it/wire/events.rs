@@ -107,9 +107,11 @@ fn explained() -> Vec<Case> {
     let search = |name, path: &str| get(name, &format!("{path}/search/{{user}}?explain=true&{QUERY}"));
     let line = json!({
         "text": "- The lighthouse keeper moved to Crete", "tokens": "$number", "gist_id": "$id", "event_id": "{event}",
-        "similarity": 1.0, "scores": {"words": "$number", "lent": 0.0, "meaning": null, "around": null}, "sources": []
+        "said_at": "$start:20", "similarity": 1.0, "scores": {"words": "$number", "lent": 0.0, "meaning": null, "around": null}, "sources": []
     });
-    let why = |lines: Value, considered: u32, left_out: Value| json!({"considered": considered, "lines": lines, "left_out": left_out});
+    let why = |lines: Value, considered: u32, left_out: Value| {
+        json!({"considered": considered, "lines": lines, "left_out": left_out})
+    };
     let hit = |why: Value| {
         let event = event(changed(json!([{"tag": "emotion", "value": "happy"}])), json!(1.0));
         json!({"events": [event], "gists": [], "explain": why})
