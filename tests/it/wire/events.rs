@@ -109,7 +109,7 @@ fn explained() -> Vec<Case> {
         "text": "- The lighthouse keeper moved to Crete", "tokens": "$number", "gist_id": "$id", "event_id": "{event}",
         "said_at": "$start:20", "similarity": 1.0, "scores": {"words": "$number", "lent": 0.0, "meaning": null, "around": null}, "sources": []
     });
-    let why = |lines: Value, considered: u32, left_out: Value| {
+    let why = |lines: Value, considered: u32, left_out: Value| -> Value {
         json!({"considered": considered, "lines": lines, "left_out": left_out})
     };
     let hit = |why: Value| {
