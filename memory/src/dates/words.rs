@@ -9,7 +9,7 @@ use regex::Regex;
 use super::{occurred, pattern};
 
 /// Characters at the end of a question that are searched for its time: more than a question has, and less than a chat may.
-const MAX_QUESTION_CHARS: usize = 500;
+const MAX_QUESTION_CHARS: usize = 200;
 
 #[rustfmt::skip]
 const MONTHS: [&str; 12] = [
@@ -148,7 +148,7 @@ mod tests {
         ] {
             assert_eq!(leaning(question), leans, "{question}");
         }
-        assert_eq!(leaning(&format!("first{}", " x".repeat(500))), None, "only the end of a chat asks");
+        assert_eq!(leaning(&format!("first{}", " x".repeat(200))), None, "only the end of a chat asks");
     }
 
     #[test]

@@ -2,9 +2,14 @@
 
 use super::meaning::Nearness;
 
-/// What the score by words counts, where the nearness of a gist counts 1. Measured as in `Lending::CONTEXT`: 1 finds 0.008
-/// less.
-const WORDS: f64 = 2.0;
+/// What counts how much, where the meaning of a gist counts 1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weights {
+    /// Its score by words.
+    pub(super) words: f64,
+    /// Its meaning together with its neighbours.
+    pub(super) wide: f64,
+}
 
 /// From so many gists on, the farthest of them is far from what is asked. Of fewer it may be as near as the others: there a
 /// cosine of 0 is far.
@@ -12,7 +17,8 @@ const MANY: usize = 10;
 
 /// Scores by words and by meaning in one, 0 to 1. A gist without a vector has those by its words alone, and one that is out
 /// of the range has none: the measure is what is in it.
-pub(super) fn fused(words: &[f64], near: &Nearness, wide: f64, in_range: &[bool]) -> Vec<f64> {
+pub(super) fn fused(words: &[f64], near: &Nearness, weights: Weights, in_range: &[bool]) -> Vec<f64> {
+    let Weights { words: by_words, wide } = weights;
     let words_in_range = || words.iter().zip(in_range).filter(|(_, in_range)| **in_range).map(|(words, _)| *words);
     let best = words_in_range().fold(0.0, f64::max);
     let known = |at: &usize| in_range[*at] && near.own[*at].is_some();
@@ -23,7 +29,7 @@ pub(super) fn fused(words: &[f64], near: &Nearness, wide: f64, in_range: &[bool]
         match near.own[at] {
             _ if !in_range[at] => 0.0,
             Some(cosine) => {
-                (WORDS * words + own.of_one(cosine) + wide * around.of_one(near.wide[at])) / (WORDS + 1.0 + wide)
+                (by_words * words + own.of_one(cosine) + wide * around.of_one(near.wide[at])) / (by_words + 1.0 + wide)
             }
             None => words,
         }

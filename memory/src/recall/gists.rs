@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
-use super::fusion::fused;
+use super::fusion::{Weights, fused};
 use super::meaning::{Meanings, Nearness};
 use super::search::{Found, FoundEvents, Hit, Scores, Search, Tally, TimeRange};
 use crate::dates::{Leaning, leaning, without_days, words_asked, words_of};
@@ -43,8 +43,8 @@ pub(crate) struct Lending {
     by_words: Shares,
     /// Where meanings are known, too.
     with_meanings: Shares,
-    /// What the meaning of a gist together with its neighbours counts, where its own counts 1.
-    wide: f64,
+    /// What words and neighbours count beside the meaning of a gist.
+    weights: Weights,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +60,9 @@ impl Shares {
 }
 
 impl Lending {
-    /// Every gist for itself.
-    pub(crate) const NONE: Self = Self { by_words: Shares::NONE, with_meanings: Shares::NONE, wide: 0.0 };
+    /// Every gist for itself, words and meaning alike.
+    pub(crate) const NONE: Self =
+        Self { by_words: Shares::NONE, with_meanings: Shares::NONE, weights: Weights { words: 1.0, wide: 0.0 } };
 
     /// For contexts. Measured on the development part of LoCoMo (786 questions, 1,000 tokens): by words alone 0.3 to 0.6
     /// and 0.2 to 0.5 differ by less than 0.01. A gist that shares no word with the query and stands next to none
@@ -69,7 +70,7 @@ impl Lending {
     pub(crate) const CONTEXT: Self = Self {
         by_words: Shares { neighbour: 0.5, event: 0.2 },
         with_meanings: Shares { neighbour: 0.3, event: 0.4 },
-        wide: 0.5,
+        weights: Weights { words: 2.0, wide: 0.5 },
     };
 }
 
@@ -264,7 +265,7 @@ impl KnownGists {
     /// The similarity is the score as a share of the best score in the range of time. BM25 has no scale of its
     /// own: shares keep a threshold's meaning ("at least a fifth as good as the best") from a query of one word to
     /// one of three long messages, of which no gist covers more than a small part. Where the meaning of the query is
-    /// known, the score is the mean of that share, twice, and of the cosine, stretched from 0 for the farthest gist to 1 for
+    /// known, the score is the mean of that share and of the cosine, stretched from 0 for the farthest gist to 1 for
     /// the nearest. A sum of scores found more than a fusion of ranks did on the conversations of `Lending::CONTEXT`.
     pub fn search(&self, search: &Search) -> Found {
         let ranking = self.rank(search, Lending::NONE);
@@ -328,7 +329,7 @@ impl KnownGists {
         let near = search.meaning.as_ref().and_then(|meaning| self.useful_meanings()?.nearness(meaning));
         let lent = self.lend(&words, if near.is_some() { lending.with_meanings } else { lending.by_words });
         let mut scores = match &near {
-            Some(near) => fused(&lent, near, lending.wide, &in_range),
+            Some(near) => fused(&lent, near, lending.weights, &in_range),
             None => lent.clone(),
         };
         if let Some(leaning) = leaning(&search.query) {
