@@ -15,8 +15,8 @@ pub(super) struct Weights {
 /// cosine of 0 is far.
 const MANY: usize = 10;
 
-/// Scores by words and by meaning in one, 0 to 1. A gist without a vector has those by its words alone, and one that is out
-/// of the range has none: the measure is what is in it.
+/// Scores by words and by meaning in one, 0 to 1 for those in the range, which is the measure. A gist without a vector has
+/// those by its words alone.
 pub(super) fn fused(words: &[f64], near: &Nearness, weights: Weights, in_range: &[bool]) -> Vec<f64> {
     let Weights { words: by_words, wide } = weights;
     let words_in_range = || words.iter().zip(in_range).filter(|(_, in_range)| **in_range).map(|(words, _)| *words);
@@ -27,7 +27,6 @@ pub(super) fn fused(words: &[f64], near: &Nearness, weights: Weights, in_range: 
     let score = |(at, words): (usize, &f64)| {
         let words = if best > 0.0 { words / best } else { 0.0 };
         match near.own[at] {
-            _ if !in_range[at] => 0.0,
             Some(cosine) => {
                 (by_words * words + own.of_one(cosine) + wide * around.of_one(near.wide[at])) / (by_words + 1.0 + wide)
             }

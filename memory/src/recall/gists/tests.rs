@@ -292,6 +292,37 @@ proptest! {
 }
 
 #[test]
+fn what_is_told_later_is_found_by_all_that_it_is_found_by() {
+    let lake = || known(vec![gist(1, 0, 10, "went to the lake")]);
+    assert_eq!(lake().search(&search("lake", 0.1)).hits.len(), 1);
+    let source = Source::new(BlobId(Uuid::nil()), 0, Some("Ann"), "fine");
+    let told = Gist {
+        said_at: Some("2023-05-08".into()),
+        sources: vec![Source { heard: Some("How was the opera?".into()), ..source }],
+        ..gist(2, 0, 20, "fine")
+    };
+    let known = lake();
+    known.search(&search("lake", 0.1));
+    let grown = known.with_event(2, vec![told], &WordCounter).unwrap();
+    for query in ["fine", "opera", "Ann", "in May"] {
+        assert_eq!(grown.search(&search(query, 0.9)).hits[0].gist.event_id.0.as_u128(), 2, "{query}");
+    }
+}
+
+#[test]
+fn vectors_that_come_one_by_one_are_those_that_come_at_once() {
+    let id = |n| GistId(Uuid::from_u128(n));
+    let gists = || (0..3_u32).map(|n| Gist { id: id(n.into()), ..gist(1, n, 10, "x") }).collect::<Vec<_>>();
+    let vectors = [direction(1.0, 0.0), direction(0.2, 1.0), direction(-1.0, 0.5)];
+    let vectors: Vec<(GistId, Vector)> = (0..).zip(vectors).map(|(n, vector)| (id(n), vector)).collect();
+    let at_once = known(gists()).with_vectors(vectors.clone());
+    let one_by_one = vectors.into_iter().fold(known(gists()), |known, vector| known.with_vectors(vec![vector]));
+    let asked = asked("puppies", direction(0.5, 1.0));
+    let hits = |known: &KnownGists| known.rank(&asked, Lending::CONTEXT).hits;
+    assert_eq!(hits(&one_by_one), hits(&at_once));
+}
+
+#[test]
 fn an_event_that_is_not_the_newest_has_no_place_at_the_end() {
     let late = || known(vec![gist(1, 0, 10, "late")]);
     assert!(late().with_event(2, vec![gist(2, 0, 9, "early")], &WordCounter).is_none());
