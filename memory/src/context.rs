@@ -224,9 +224,14 @@ impl Layout<'_> {
     }
 }
 
+/// Tokens of a line, its line break included.
+fn line_tokens(line: &str, counter: &dyn TokenCounter) -> u32 {
+    counter.count(&format!("{line}\n"))
+}
+
 /// What was just said, newest first.
 fn said_section(said: &[SaidLine], counter: &dyn TokenCounter, times: u32, max_tokens: u32) -> Section {
-    let tokens = |line: &SaidLine| counter.count(&format!("{}\n", line.text));
+    let tokens = |line: &SaidLine| line_tokens(&line.text, counter);
     let text = |shown: &[SaidLine]| shown.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n");
     Section::of(said, times, max_tokens, tokens, text)
 }

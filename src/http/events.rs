@@ -3,7 +3,7 @@
 use std::iter::repeat;
 
 use actors::Engine;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use memory::context::MAX_EXPLAINED;
 use memory::event::{Event, EventData, EventTag, ProfileDelta};
 use memory::ids::{EventId, UserId, UserKey};
@@ -227,14 +227,9 @@ impl Asked {
     }
 
     fn search(&self, now: Timestamp) -> Search {
-        let range = TimeRange { stored_since: days_before(now, self.days), happened: self.happened };
+        let range = TimeRange { happened: self.happened, ..TimeRange::within_days(now, self.days) };
         Search { range, ..Search::by_words(self.query.clone(), self.topk, self.threshold) }
     }
-}
-
-/// The instant so many days of 24 hours ago.
-fn days_before(now: Timestamp, days: u32) -> Timestamp {
-    now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::MIN)
 }
 
 /// `GET /users/event/search/{user_id}`

@@ -158,8 +158,8 @@ impl Engine {
     /// The slots that are nearest to a chat by what they mean; none where that is not known.
     async fn near(&self, key: &UserKey, known: &KnownProfile, query: &str) -> Vec<usize> {
         let Some(embeddings) = self.ports().embeddings.as_ref() else { return Vec::new() };
-        let slots: Vec<String> = known.profile.slots.iter().take(EMBEDDED_SLOTS).map(slot_meaning).collect();
         let Some(chat) = self.0.queries.meaning(embeddings, query).await else { return Vec::new() };
+        let slots: Vec<String> = known.profile.slots.iter().take(EMBEDDED_SLOTS).map(slot_meaning).collect();
         let meanings = self.0.queries.slots(embeddings, self.ports(), &key.project, &slots).await;
         near(&meanings, &chat)
     }

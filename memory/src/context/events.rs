@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::{ContextRequest, Remembered, Section};
+use super::{ContextRequest, Remembered, Section, line_tokens};
 use crate::event::Event;
 use crate::ids::EventId;
 use crate::ports::TokenCounter;
@@ -32,7 +32,7 @@ pub(super) struct Summary {
 
 impl<'a> EventLines<'a> {
     pub(super) fn new(request: &ContextRequest, remembered: &Remembered<'a>, now: Timestamp) -> Self {
-        let range = TimeRange { stored_since: since(now, request.time_range_in_days), happened: request.happened };
+        let range = TimeRange { happened: request.happened, ..TimeRange::within_days(now, request.time_range_in_days) };
         let chats = request.chats.as_deref().filter(|chats| !chats.is_empty());
         let search = chats.map(|chats| Search {
             query: chat_query(chats),
@@ -55,20 +55,23 @@ impl<'a> EventLines<'a> {
     pub(super) fn section(&self, counter: &dyn TokenCounter, times: u32, max_tokens: u32) -> Section {
         match self {
             Self::Summaries { lines, .. } => {
-                let tokens = |summary: &Summary| counter.count(&format!("{}\n", summary.text));
+                let tokens = |summary: &Summary| line_tokens(&summary.text, counter);
                 let text = |shown: &[Summary]| shown.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join("\n");
                 Section::of(lines, times, max_tokens, tokens, text)
             }
             Self::Gists(gists, ranking) => {
                 let mut dates = HashSet::new();
-                let tokens = |&(at, _): &(usize, f64)| {
-                    let heading = gists.gist(at).heading().filter(|date| dates.insert(*date));
-                    gists.line_tokens(at).saturating_add(heading.map_or(0, |_| gists.date_tokens(at)))
-                };
+                let tokens = |&(at, _): &(usize, f64)| gist_tokens(gists, at, &mut dates);
                 Section::of(&ranking.hits, times, max_tokens, tokens, |hits| by_date(gists, hits))
             }
         }
     }
+}
+
+/// Tokens of a gist's line, and of its date where that is not among `dates` yet.
+pub(super) fn gist_tokens<'a>(gists: &'a KnownGists, at: usize, dates: &mut HashSet<&'a str>) -> u32 {
+    let heading = gists.gist(at).heading().filter(|date| dates.insert(*date));
+    gists.line_tokens(at).saturating_add(heading.map_or(0, |_| gists.date_tokens(at)))
 }
 
 /// The gists under their dates, each date where its first gist stands. Those without a date come before all dates.
@@ -84,11 +87,6 @@ fn by_date(gists: &KnownGists, hits: &[(usize, f64)]) -> String {
         days[day].push(gists.line(at).into());
     }
     days.concat().join("\n")
-}
-
-/// The instant so many days (of 24 hours) before `now`.
-fn since(now: Timestamp, days: u32) -> Timestamp {
-    now.checked_sub(SignedDuration::from_hours(i64::from(days) * 24)).unwrap_or(Timestamp::MIN)
 }
 
 /// The summaries of the events that fit the search, best first, or else of the newest.

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::events::{EventLines, Summary};
-use super::{ContextRequest, Layout, Packed, Remembered, Section, profile_share};
+use super::events::{EventLines, Summary, gist_tokens};
+use super::{ContextRequest, Layout, Packed, Remembered, SaidLine, Section, line_tokens};
 use crate::event::Source;
 use crate::ids::EventId;
 use crate::ports::TokenCounter;
 use crate::profile::Slot;
-use crate::recall::{Hit, SlotTally, Tally};
+use crate::recall::{Hit, KnownProfile, SlotTally, Tally};
 
 /// Lines of a section that are told although they were left out, at most: those that would have come next.
 const NEXT_LINES: usize = 10;
@@ -66,8 +66,6 @@ pub struct Explanation {
     pub tokens: u32,
     /// Tokens of what is not remembered in it: the frame, or the client's own prompt.
     pub frame_tokens: u32,
-    /// The share of the profile before the frame was taken off, in tokens.
-    pub profile_share: u32,
     /// The profile.
     pub profile: Explained,
     /// Which slots the filters kept away.
@@ -92,21 +90,20 @@ impl Layout<'_> {
     ) -> Explanation {
         let Self { frame_tokens, slots, profile, lines, events, said, .. } = self;
         let known = remembered.profile;
-        let slot = |known: &crate::recall::KnownProfile, at: usize| Line {
+        let slot = |known: &KnownProfile, at: usize| Line {
             text: known.lines[at].to_string(),
             tokens: known.line_tokens[at],
             origin: Origin::Slot(known.profile.slots[at].clone()),
         };
         let slot_lines = known.map_or(Vec::new(), |known| told(slots, profile).map(|&at| slot(known, at)).collect());
-        let said_line = |line: &super::SaidLine| Line {
+        let said_line = |line: &SaidLine| Line {
             text: line.text.clone(),
-            tokens: counter.count(&format!("{}\n", line.text)),
+            tokens: line_tokens(&line.text, counter),
             origin: Origin::Said(line.source.clone()),
         };
         Explanation {
             tokens: counter.count(&packed.text),
             frame_tokens: *frame_tokens,
-            profile_share: profile_share(request),
             profile: section(slots.len(), profile, slot_lines),
             slots: known.map_or(SlotTally::default(), |known| request.filter.tally(known)),
             events: section(lines.len(), events, lines.told(events, counter)),
@@ -144,7 +141,7 @@ impl EventLines<'_> {
             Self::Summaries { lines, .. } => {
                 let line = |summary: &Summary| Line {
                     text: summary.text.clone(),
-                    tokens: counter.count(&format!("{}\n", summary.text)),
+                    tokens: line_tokens(&summary.text, counter),
                     origin: Origin::Event(summary.event, summary.hit.clone()),
                 };
                 told(lines, section).map(line).collect()
@@ -154,11 +151,11 @@ impl EventLines<'_> {
                 let mut lines = Vec::new();
                 for (number, &(at, similarity)) in ranking.hits.iter().take(section.shown + NEXT_LINES).enumerate() {
                     // Also of a line that is not told, since its date is on show.
-                    let heading = gists.gist(at).heading().filter(|date| dates.insert(*date));
+                    let tokens = gist_tokens(gists, at, &mut dates);
                     if is_told(number, section) {
                         lines.push(Line {
                             text: gists.line(at).to_owned(),
-                            tokens: gists.line_tokens(at) + heading.map_or(0, |_| gists.date_tokens(at)),
+                            tokens,
                             origin: Origin::Gist(gists.hit(ranking, (at, similarity))),
                         });
                     }

@@ -1,7 +1,7 @@
 //! What a search asks for, and what it tells of its way to an answer.
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::dates;
 use crate::event::Gist;
@@ -45,6 +45,14 @@ pub struct TimeRange {
 impl Default for TimeRange {
     fn default() -> Self {
         Self { stored_since: Timestamp::MIN, happened: Period::default() }
+    }
+}
+
+impl TimeRange {
+    /// What was stored within so many days (of 24 hours) before `now`.
+    pub fn within_days(now: Timestamp, days: u32) -> Self {
+        let stored_since = now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::MIN);
+        Self { stored_since, ..Self::default() }
     }
 }
 
@@ -143,6 +151,15 @@ mod tests {
     use super::*;
     use crate::ids::GistId;
     use uuid::Uuid;
+
+    #[test]
+    fn a_time_range_ends_at_the_beginning_of_time() {
+        let before = |now, days| TimeRange::within_days(now, days).stored_since;
+        let now: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
+        assert_eq!(before(now, 0), now);
+        assert_eq!(before(now, 22), "2026-10-31T00:00:00Z".parse().unwrap());
+        assert_eq!(before(Timestamp::MIN, 36_500), Timestamp::MIN);
+    }
 
     #[test]
     fn a_period_has_what_happened_in_it_at_least_in_part() {

@@ -34,14 +34,6 @@ fn tags_are_separated_by_commas() {
 }
 
 #[test]
-fn a_time_range_ends_at_the_beginning_of_time() {
-    let now: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
-    assert_eq!(days_before(now, 0), now);
-    assert_eq!(days_before(now, 22), "2026-10-31T00:00:00Z".parse().unwrap());
-    assert_eq!(days_before(Timestamp::MIN, MAX_DAYS), Timestamp::MIN);
-}
-
-#[test]
 fn changes_of_events_are_checked() {
     let body = json!({
         "event_tip": 5,
